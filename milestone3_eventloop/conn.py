@@ -1,0 +1,106 @@
+"""One connection of the event loop: its flags, its bytes, its handlers.
+
+A handler never waits and never closes.  It moves bytes, answers, and says in
+three flags what the connection wants next; the loop in server.py acts on them.
+"""
+
+import logging
+
+from app import respond
+from framing import HEADER_SIZE, FrameError, decode_length, encode_frame
+
+READ_SIZE = 64 * 1024  # bytes taken from the kernel at a time
+
+
+class Conn:
+    """The state of one connection, between the loop's visits.
+
+    want_read   call handle_read when the socket is readable
+    want_write  call handle_write when the socket is writable
+    want_close  close the connection once `outgoing` has been sent
+    """
+
+    def __init__(self, sock, address):
+        self.sock = sock
+        host, port = address
+        self.peer = f"{host}:{port}"
+        self.want_read = True
+        self.want_write = False
+        self.want_close = False
+        self.incoming = b""  # received, not yet answered
+        self.outgoing = b""  # answered, not yet sent
+        self.chunk = bytearray(READ_SIZE)  # what one recv_into() fills
+
+
+def handle_read(conn):
+    """Take in what has arrived and answer one request if it is complete.
+
+    Raises OSError if the peer vanished, BlockingIOError if nothing had come.
+    """
+    count = conn.sock.recv_into(conn.chunk)
+    if count == 0:  # end of file: the peer sends no more
+        if conn.incoming:
+            logging.warning("%s: closed inside a frame", conn.peer)
+        conn.want_read = False
+        conn.want_close = True
+        return
+    conn.incoming += conn.chunk[:count]
+    answer_next(conn)
+
+
+def handle_write(conn):
+    """Send what the kernel takes; once all is sent, answer the next request.
+
+    Raises OSError if the peer vanished, BlockingIOError if there was no room.
+    """
+    sent = conn.sock.send(conn.outgoing)
+    conn.outgoing = conn.outgoing[sent:]
+    if not conn.outgoing:
+        # The next request may have come along with the last one.  The kernel
+        # does not hold it any more, so poll() would never tell us about it.
+        answer_next(conn)
+
+
+def answer_next(conn):
+    """Set the flags: write if there was a request to answer, else read on."""
+    try:
+        answered = try_one_request(conn)
+    except FrameError as error:
+        answered = refuse(conn, error)
+    # Reading stops while a reply waits: a client that never reads its replies
+    # must not make us collect them.
+    conn.want_write = answered
+    conn.want_read = not answered
+
+
+def try_one_request(conn):
+    """Answer the first request in `incoming`, if all of it is there.
+
+    Returns True if a reply went to `outgoing`, False if bytes are missing: that
+    is no error, more will come.  Raises FrameError for a length over the limit.
+    """
+    if len(conn.incoming) < HEADER_SIZE:
+        return False
+    end = HEADER_SIZE + decode_length(conn.incoming)
+    if len(conn.incoming) < end:
+        return False
+    conn.outgoing = encode_frame(respond(conn.incoming[HEADER_SIZE:end]))
+    # Everything behind the request is copied to the front of a new object.
+    conn.incoming = conn.incoming[end:]
+    return True
+
+
+def refuse(conn, error):
+    """The peer broke the protocol: say so, send that, and close."""
+    logging.warning("%s: %s", conn.peer, error)
+    conn.incoming = b""  # nothing in it can be made sense of
+    conn.outgoing = encode_frame(f"-ERR {error}".encode())
+    conn.want_close = True
+    return True
+
+
+def drop(conn, reason):
+    """The peer is gone, or as good as gone: close without sending the rest."""
+    logging.warning("%s: %s", conn.peer, reason)
+    conn.outgoing = b""
+    conn.want_close = True

@@ -1,0 +1,137 @@
+"""One connection of the event loop: its flags, its bytes, its handlers.
+
+A handler never waits and never closes.  It moves bytes, answers, and says in
+three flags what the connection wants next; the loop in server.py acts on them.
+"""
+
+import logging
+
+from app import respond
+from buffer import Buffer
+from framing import HEADER, HEADER_SIZE, MAX_PAYLOAD, encode_frame
+
+READ_SIZE = 64 * 1024  # bytes taken from the kernel at a time
+HIGH_WATER = 1024 * 1024  # bytes of unsent replies; no request is run above it
+
+
+class Conn:
+    """The state of one connection, between the loop's visits.
+
+    want_read   call handle_read when the socket is readable
+    want_write  call handle_write when the socket is writable
+    want_close  close the connection once `outgoing` has been sent
+
+    The loop's fd2conn holds the only lasting reference to a Conn, and the Conn
+    the only ones to its buffers.  So when the loop forgets a connection, however
+    it ended, the memory goes with it: at once in CPython, at the next collection
+    in PyPy.
+    """
+
+    # No __dict__: that halves what an idle connection costs.
+    __slots__ = (
+        "sock",
+        "peer",
+        "want_read",
+        "want_write",
+        "want_close",
+        "incoming",
+        "outgoing",
+        "registered",
+        "last_active",
+    )
+
+    def __init__(self, sock, address, now):
+        self.sock = sock
+        host, port = address
+        self.peer = f"{host}:{port}"
+        self.want_read = True
+        self.want_write = False
+        self.want_close = False
+        self.incoming = Buffer()  # received, not yet answered
+        self.outgoing = Buffer()  # answered, not yet sent
+        self.registered = 0  # the events that poll() was told of
+        self.last_active = now  # when a byte last moved, in seconds
+
+
+def handle_read(conn):
+    """Take in what has arrived and answer all requests that are complete.
+
+    Raises OSError if the peer vanished, BlockingIOError if nothing had come or
+    not all replies could be sent.
+    """
+    data = conn.sock.recv(READ_SIZE)
+    if not data:  # end of file: the peer sends no more
+        if conn.incoming:
+            logging.warning("%s: closed inside a frame", conn.peer)
+        conn.want_close = True
+        set_flags(conn)
+        return
+    conn.incoming.append(data)
+    try_all_requests(conn)
+    # Optimistic: the kernel nearly always has room for the replies, and asking
+    # poll() first would cost a turn of the loop.
+    if conn.want_write:
+        handle_write(conn)
+
+
+def handle_write(conn):
+    """Send what the kernel takes, then answer requests that had to wait.
+
+    Raises OSError if the peer vanished, BlockingIOError if there was no room.
+    """
+    sent = conn.sock.send(conn.outgoing.view())
+    conn.outgoing.consume(sent)
+    # Requests above the high-water mark were left in `incoming`.  The kernel
+    # does not hold them any more, so poll() would never tell us about them.
+    try_all_requests(conn)
+
+
+def try_all_requests(conn):
+    """Answer every complete request in `incoming`, up to the high-water mark.
+
+    One visit reads at most READ_SIZE and makes at most HIGH_WATER of replies
+    and one more, so no connection keeps the others waiting for long.
+    """
+    incoming, replies = conn.incoming, []
+    waiting = len(conn.outgoing)
+    memory = memoryview(incoming.memory)  # slicing a view copies nothing
+    begin, data_end = incoming.data_begin, incoming.data_end
+    while waiting < HIGH_WATER and data_end - begin >= HEADER_SIZE:
+        (length,) = HEADER.unpack_from(memory, begin)
+        if length > MAX_PAYLOAD:
+            replies.append(refuse(conn, length))
+            begin = data_end  # nothing behind it can be made sense of
+            break
+        end = begin + HEADER_SIZE + length
+        if end > data_end:
+            break
+        reply = respond(memory[begin + HEADER_SIZE : end].tobytes())
+        replies.append(HEADER.pack(len(reply)) + reply)
+        waiting += HEADER_SIZE + len(reply)
+        begin = end
+    incoming.consume(begin - incoming.data_begin)
+    # Joined once and appended once: a call for each message would cost as much
+    # as reading the message does.
+    conn.outgoing.append(b"".join(replies))
+    set_flags(conn)
+
+
+def refuse(conn, length):
+    """The peer broke the protocol: return the last reply, after which to close."""
+    reason = f"payload of {length} bytes exceeds {MAX_PAYLOAD}"
+    logging.warning("%s: %s", conn.peer, reason)
+    conn.want_close = True
+    return encode_frame(f"-ERR {reason}".encode())
+
+
+def set_flags(conn):
+    """Write what is left; read on unless the peer leaves too many replies unread."""
+    conn.want_write = len(conn.outgoing) > 0
+    conn.want_read = len(conn.outgoing) < HIGH_WATER and not conn.want_close
+
+
+def drop(conn, reason):
+    """The peer is gone, or as good as gone: close without sending the rest."""
+    logging.warning("%s: %s", conn.peer, reason)
+    conn.outgoing.release()
+    conn.want_close = True
