@@ -25,7 +25,9 @@ def receive_exactly(sock, count):
     while len(data) < count:
         piece = sock.recv(min(count - len(data), 1 << 20))
         if not piece:
-            raise ConnectionError(f"stream ended after {len(data)} of {count} bytes: {bytes(data)!r}")
+            raise ConnectionError(
+                f"stream ended after {len(data)} of {count} bytes: {bytes(data)!r}"
+            )
         data += piece
     return bytes(data)
 
