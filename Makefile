@@ -1,27 +1,83 @@
 # `make` alone lists the targets.  Nothing has to be installed first but python3:
-# the targets that need packages put them into .venv.
+# the targets that need packages put them into .venv by themselves.
 
 PYTHON ?= python3
-VENV = .venv/bin/python
+VENV_PYTHON = .venv/bin/python
+LAB = PYTHONPATH=notebooks
+
+.PHONY: help demo servers test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
-	@echo 'make demo         the four servers side by side, the same scenes against each'
-	@echo 'make servers      start the four on 6401-6404 and wait for Ctrl-C'
-	@echo 'make test         check our servers (makes .venv by itself)'
-	@echo 'make check STAGE=2 SERVER="./mine --port {port}"     check yours (needs pytest)'
-	@echo 'make test-broken  prove that the suite catches every server in tests/broken (slow)'
-	@echo 'make test-notebooks   re-execute the notebooks, build and check the site (slow)'
-	@echo 'make soak         simulate until Ctrl-C, or SECONDS=600'
-	@echo 'make notebooks    execute the notebooks in place'
-	@echo 'make lab          open JupyterLab on the notebooks'
-	@echo 'make site         build site/index.html and the slides'
-	@echo 'make bench        measure everything (QUICK=1: under a minute)'
-	@echo 'make clean        remove what the targets made'
+	@echo 'make demo             the four servers side by side, the same scenes against each'
+	@echo 'make servers          start the four on ports 6401-6404 and wait for Ctrl-C'
+	@echo 'make test             check our four servers'
+	@echo 'make check STAGE=2 SERVER="./mine --port {port}"   check yours (needs pytest)'
+	@echo 'make test-broken      prove that the suite catches every server in tests/broken'
+	@echo 'make test-notebooks   re-execute the notebooks, build the site and check both'
+	@echo 'make soak SECONDS=60  simulate milestones 3 and 4 for that long'
+	@echo 'make notebooks        execute the notebooks and write their outputs in place'
+	@echo 'make lab              open JupyterLab on the notebooks'
+	@echo 'make site             build site/index.html and the slides'
+	@echo 'make bench            compare the speed of everything (QUICK=1: under a minute)'
+	@echo 'make clean            remove all that these targets made, .venv too'
 
 demo:
-	@$(PYTHON) notebooks/lab/demo.py
+	@$(LAB) $(PYTHON) -m lab.demo
 
 servers:
-	@$(PYTHON) notebooks/lab/demo.py --servers
+	@$(LAB) $(PYTHON) -m lab.demo --servers
 
-.PHONY: help demo servers
+# Some Debians have venv without pip, others neither; then pip installs from outside.
+$(VENV_PYTHON):
+	@echo 'setting up .venv (once)'
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
+	  || { rm -rf .venv && $(PYTHON) -m venv --without-pip .venv \
+	       && $(PYTHON) -m pip --python $(VENV_PYTHON) install --quiet pip; } \
+	  || { rm -rf .venv; \
+	       echo 'cannot make .venv; on Debian or Ubuntu type: sudo apt install python3-venv' >&2; \
+	       exit 1; }
+
+.venv/test-packages: requirements.txt | $(VENV_PYTHON)
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/notebook-packages: requirements-notebooks.txt .venv/test-packages
+	@echo 'installing jupyter into .venv (once, a minute or two)'
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-notebooks.txt
+	@touch $@
+
+test: .venv/test-packages
+	@$(VENV_PYTHON) -m pytest tests --ignore=tests/broken --ignore=tests/notebooks
+
+# Any python3 with pytest will do; without one .venv is made.
+check:
+	@if [ -z "$(STAGE)" ] || [ -z '$(SERVER)' ]; then \
+	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; exit 2; fi
+	@if $(PYTHON) -c 'import pytest' 2>/dev/null; then python=$(PYTHON); \
+	  else $(MAKE) --no-print-directory .venv/test-packages && python=$(VENV_PYTHON); fi \
+	  && $$python -m pytest tests --stage '$(STAGE)' --server '$(SERVER)'
+
+test-broken: .venv/test-packages
+	@$(VENV_PYTHON) -m pytest tests/broken
+
+test-notebooks: .venv/notebook-packages
+	@$(VENV_PYTHON) -m pytest tests/notebooks
+
+soak: .venv/test-packages
+	@$(VENV_PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
+
+notebooks: .venv/notebook-packages
+	@$(LAB) $(VENV_PYTHON) -m lab.execute
+
+lab: .venv/notebook-packages
+	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks
+
+site: .venv/notebook-packages
+	@$(LAB) $(VENV_PYTHON) -m lab.site
+
+bench: .venv/notebook-packages
+	@$(LAB) $(VENV_PYTHON) -m lab.bench $(if $(QUICK),--quick)
+
+clean:
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
