@@ -47,15 +47,18 @@ $(VENV_PYTHON):
 	@touch $@
 
 test: .venv/test-packages
-	@$(VENV_PYTHON) -m pytest tests --ignore=tests/broken --ignore=tests/notebooks
+	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/broken --ignore=tests/notebooks
 
-# Any python3 with pytest will do; without one .venv is made.
+# Any python3 with pytest will do; without one .venv is made.  STAGE and SERVER
+# reach the suite through the environment, so their quotes need no care.
+check: export STAGE := $(STAGE)
+check: export SERVER := $(SERVER)
 check:
-	@if [ -z "$(STAGE)" ] || [ -z '$(SERVER)' ]; then \
+	@if [ -z "$$STAGE" ] || [ -z "$$SERVER" ]; then \
 	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; exit 2; fi
-	@if $(PYTHON) -c 'import pytest' 2>/dev/null; then python=$(PYTHON); \
-	  else $(MAKE) --no-print-directory .venv/test-packages && python=$(VENV_PYTHON); fi \
-	  && $$python -m pytest tests --stage '$(STAGE)' --server '$(SERVER)'
+	@python=$(PYTHON); $$python -c 'import pytest' 2>/dev/null \
+	  || { python=$(VENV_PYTHON); $(MAKE) --no-print-directory .venv/test-packages; } \
+	  && $$python -m pytest tests
 
 test-broken: .venv/test-packages
 	@$(VENV_PYTHON) -m pytest tests/broken
