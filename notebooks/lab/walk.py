@@ -22,7 +22,6 @@ import itertools
 import json
 import re
 import sys
-from pathlib import Path
 
 from lab.servers import ROOT, STAGES
 
