@@ -55,7 +55,10 @@ def serve_client(sock):
 def serve_forever(listener):
     """Serve the clients one after the other; the next one waits in the kernel."""
     while True:
-        sock, (host, port) = listener.accept()
+        try:
+            sock, (host, port) = listener.accept()
+        except ConnectionAbortedError:
+            continue  # it has given up in the meantime
         # The socket is closed however serve_client() ends, and the fault of
         # one client must not end the server.
         with sock:

@@ -118,7 +118,7 @@ def pipelined(stage, server):
                 received += len(sock.recv(1 << 16))
                 replies += 1
         except socket.timeout:
-            return False, f"about {replies} replies in all"
+            return False, f"{replies} or so for all of them"
         return True, f"{PIPELINED:,} replies in {milliseconds(start)}"
 
 
