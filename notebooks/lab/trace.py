@@ -61,7 +61,8 @@ class TracedServer(ServerProcess):
         """All records so far, the oldest first."""
         data = Path(self._trace.name).read_bytes()
         # The server may be writing the line behind the last newline.
-        return [read_record(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+        lines = data[: data.rfind(b"\n") + 1].splitlines()
+        return [read_record(n, line) for n, line in enumerate(lines)]
 
     @contextlib.contextmanager
     def paused(self):
@@ -88,9 +89,9 @@ def start_traced_server(
     return TracedServer(script, options, shown, snapshots, python, **popen)
 
 
-def read_record(line):
-    """One line of the trace file as a dict, with contents as bytes."""
-    record = json.loads(line)
+def read_record(n, line):
+    """Line `n` of the trace file as a dict, with contents as bytes."""
+    record = {"n": n, **json.loads(line)}
     if "data" in record:
         record["data"] = record["data"].encode("latin-1")
     states = [record.get("before"), record.get("after"), *record.get("conns", {}).values()]

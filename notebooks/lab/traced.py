@@ -41,14 +41,12 @@ class Trace:
         os.close(opened)
         self.shown = shown
         self.snapshots = snapshots
-        self.n = 0
         self.loop = 0
         self.inside = []  # the handlers that are running, the outermost first
         self.conns = {}  # the open connections by file descriptor
 
     def write(self, call, fd, args=(), result=None, error=None, count=None, **more):
         line = {
-            "n": self.n,
             "loop": self.loop,
             "call": call,
             "fd": fd,
@@ -62,7 +60,6 @@ class Trace:
         # One os.write() a record: a signal that ends the server finds it written
         # or not begun, and nothing waits in a buffer to be flushed.
         os.write(self.file, json.dumps(line).encode() + b"\n")
-        self.n += 1
 
     def text(self, data):
         """The beginning of some bytes in a form that JSON can hold."""

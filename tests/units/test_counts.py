@@ -1,0 +1,104 @@
+"""What our event loops promise about their own work, counted and never timed.
+
+Each promise is looked at for two sizes: the counts of the one that grows grow
+with the size, those of the other do not.
+"""
+
+import pytest
+from lab import trace, wire
+
+SIZES = (20, 80)  # requests; the batches fit into one read
+CONSTANT = 4  # the most poll() calls milestone 4 may need, whatever the size
+BACKLOGS = (12_000, 48_000)  # bytes behind the first request; below one read
+
+
+def connected(server):
+    """A client that the server has accepted and answered."""
+    sock = wire.connect(server.port)
+    assert wire.ask(sock, b"PING") == b"+PONG"
+    return sock
+
+
+def answer(server, sock, requests):
+    """Let the requests arrive together; the records made until all are answered."""
+    before = len(server.records())
+    with server.paused():
+        sock.sendall(b"".join(wire.frame(request) for request in requests))
+    for request in requests:
+        assert wire.receive_frame(sock) == b"$" + request.partition(b" ")[2]
+    return server.records()[before:]
+
+
+def polls_for_batches(stage):
+    """poll() calls to answer a batch, for each of SIZES."""
+    with trace.start_traced_server(stage) as server, connected(server) as sock:
+        batches = [[b"ECHO message %d" % n for n in range(size)] for size in SIZES]
+        return [trace.count(answer(server, sock, batch), "poll") for batch in batches]
+
+
+def polls_for_ping_pong(stage, rounds):
+    with trace.start_traced_server(stage) as server, connected(server) as sock:
+        before = len(server.records())
+        for n in range(rounds):
+            assert wire.ask(sock, b"ECHO %d" % n) == b"$%d" % n
+        return trace.count(server.records()[before:], "poll")
+
+
+def bytes_moved_for_one_message(stage, backlog):
+    """Bytes moved to take one request away that has `backlog` bytes behind it.
+
+    Those are one more request of which the last byte never comes.
+    """
+    with trace.start_traced_server(stage) as server, connected(server) as sock:
+        before = len(server.records())
+        with server.paused():
+            rest = wire.frame(b"ECHO " + b"y" * backlog)[:backlog]
+            sock.sendall(wire.frame(b"ECHO one") + rest)
+        assert wire.receive_frame(sock) == b"$one"
+        return trace.bytes_moved(server.records()[before:])
+
+
+def test_row_13_milestone_3_answers_one_message_a_loop():
+    for size, polls in zip(SIZES, polls_for_batches(3)):
+        assert size <= polls <= size + CONSTANT
+
+
+def test_row_13_milestone_4_answers_all_pending_messages_in_one_loop():
+    small, large = polls_for_batches(4)
+    assert 1 <= small <= CONSTANT
+    assert 1 <= large <= CONSTANT
+
+
+@pytest.mark.parametrize("rounds", SIZES)
+def test_row_14_milestone_3_needs_two_polls_for_a_request(rounds):
+    assert 2 * rounds <= polls_for_ping_pong(3, rounds) <= 2 * rounds + CONSTANT
+
+
+@pytest.mark.parametrize("rounds", SIZES)
+def test_row_14_milestone_4_needs_one_poll_for_a_request(rounds):
+    assert rounds <= polls_for_ping_pong(4, rounds) <= rounds + CONSTANT
+
+
+@pytest.mark.parametrize("backlog", BACKLOGS)
+def test_row_15_milestone_3_copies_what_is_behind_a_message(backlog):
+    assert bytes_moved_for_one_message(3, backlog) == backlog
+
+
+@pytest.mark.parametrize("backlog", BACKLOGS)
+def test_row_15_milestone_4_moves_nothing(backlog):
+    assert bytes_moved_for_one_message(4, backlog) == 0
+
+
+def test_row_15_milestone_4_moves_less_than_it_receives_when_room_runs_out():
+    """Rounds of a request and the half of the next one: the data comes to the end
+    of its memory again and again, and each move must be paid for by new bytes."""
+    stream = b"".join(wire.frame(b"ECHO message number %d" % n) for n in range(200))
+    step = 37  # never the length of a frame
+    with trace.start_traced_server(4) as server, connected(server) as sock:
+        before = len(server.records())
+        for begin in range(0, len(stream), step):
+            sock.sendall(stream[begin : begin + step])
+        for n in range(200):
+            assert wire.receive_frame(sock) == b"$message number %d" % n
+        moved = trace.bytes_moved(server.records()[before:])
+    assert moved <= len(stream)
