@@ -201,6 +201,8 @@ def play(scene, promise, stage, server):
         works, text = scene(stage, server)
     except NotHere as reason:
         return (NONE if promise == "-" else WRONG), str(reason)
+    except socket.timeout:
+        return WRONG, "hung: gave up"
     except (OSError, StartError) as error:
         return WRONG, f"{type(error).__name__}: {error}"
     if works != (promise == "y"):

@@ -1,0 +1,80 @@
+"""The demo says so when a server breaks a promise, and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 60
+
+
+def start_demo(project, mark, **popen):
+    environment = {**os.environ, "PYTHONPATH": str(project / "notebooks"), "DEMO_MARK": mark}
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab.demo"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **popen,
+    )
+
+
+def processes_with(mark):
+    """Process ids that have inherited DEMO_MARK=mark in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue  # it has ended in the meantime
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_demo_and_all_its_servers(number):
+    mark = f"demo-{uuid.uuid4()}"
+    demo = start_demo(ROOT, mark)
+    for line in demo.stdout:
+        if "two requests in one" in line:  # all servers are up
+            break
+    assert len(processes_with(mark)) >= 5, "the demo and four servers should be running"
+    demo.send_signal(number)
+    output = demo.stdout.read()
+    assert demo.wait(SECONDS) == 130
+    assert "Traceback" not in output
+    deadline = time.monotonic() + SECONDS
+    while left := processes_with(mark):
+        assert time.monotonic() < deadline, f"processes {left} outlived the demo"
+        time.sleep(0.05)
+
+
+def test_a_broken_promise_is_marked_and_ends_with_status_1(tmp_path):
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT / "notebooks" / "lab", copy / "notebooks" / "lab")
+    for milestone in ROOT.glob("milestone*"):
+        shutil.copytree(milestone, copy / milestone.name)
+    # Milestone 3 forgets that the next request may already be there.
+    conn = copy / "milestone3_eventloop" / "conn.py"
+    text = conn.read_text()
+    broken = text.replace(
+        "        answer_next(conn)\n\n\ndef answer_next",
+        "        conn.want_read, conn.want_write = True, False\n\n\ndef answer_next",
+    )
+    assert broken != text
+    conn.write_text(broken)
+    demo = start_demo(copy, "broken")
+    output, _ = demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 1, output
+    marked = [line for line in output.splitlines() if "!!" in line]
+    assert any("hung: gave up" in line for line in marked), output
+    assert "marked !! are wrong" in output
