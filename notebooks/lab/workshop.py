@@ -1,15 +1,15 @@
-"""Try out a change to a milestone: a copy of it, with a function or two replaced."""
+"""Exercises: a copy of a milestone with a function or two replaced, and a verdict."""
 
 import ast
 import inspect
 import shutil
-import sys
 import tempfile
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.servers import STAGES, ServerProcess
+from lab.servers import STAGES
+from lab.trace import start_traced_server
 
 
 def find_function(source, symbol):
@@ -46,11 +46,26 @@ def changed_copy(stage, changes, folder):
 
 
 @contextmanager
-def changed_server(stage, changes, *options):
-    """Run the server of milestone `stage` with functions replaced; see changed_copy()."""
+def changed_server(stage, changes, *options, **tracing):
+    """Run the server of milestone `stage` with functions replaced and calls traced.
+
+    changes: see changed_copy(); the rest: see lab.trace.start_traced_server().
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, STAGES[stage].name)
         changed_copy(stage, changes, copy)
-        argv = [sys.executable, str(copy / "server.py"), "--port", "0", *map(str, options)]
-        with ServerProcess(argv) as server:
+        with start_traced_server(copy / "server.py", *options, **tracing) as server:
             yield server
+
+
+def verdict(check):
+    """Run the check of an exercise and print whether the exercise is solved.
+
+    check: a function that raises an exception, of whatever kind, if it is not.
+    """
+    try:
+        check()
+    except Exception as problem:
+        print(f"not yet: {str(problem) or type(problem).__name__}")
+    else:
+        print("yes: solved")
