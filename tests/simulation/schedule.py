@@ -1,0 +1,167 @@
+"""One simulated run: a milestone's server, a kernel and clients, all from one seed."""
+
+import random
+import select
+from collections import Counter
+
+from simulated_clients import Client, Clients
+from simulated_kernel import FakeModules, Kernel, Stop, Violation
+
+from loading import load_milestone
+
+HEADER = 4
+STAGES = (3, 4)
+# Situations that many schedules together must have met; else they prove little.
+SITUATIONS = {
+    3: ("short read", "short write", "EAGAIN at recv", "EAGAIN at send", "EAGAIN at accept",
+        "ECONNABORTED", "resets", "out of descriptors", "sent to nobody"),
+    4: ("short read", "short write", "EAGAIN at recv", "EAGAIN at send", "EAGAIN at accept",
+        "ECONNABORTED", "resets", "out of descriptors", "sent to nobody",
+        "above high water", "idle closes", "time leaps"),
+}  # fmt: skip
+
+
+class Limits:
+    """The bounds of one run, small so that they are met often, and the checks of them."""
+
+    def __init__(self, rng, stage, seen):
+        self.stage = stage
+        self.seen = seen
+        self.max_payload = rng.choice((100, 300, 1500))
+        self.read_size = rng.choice((1, 10, 100, 3000))
+        self.high_water = rng.choice((1, 50, 500, 3000))
+        self.idle = rng.choice((0, 0.5, 4, 60)) if stage == 4 else 0  # seconds
+
+    def apply(self, modules):
+        """Put the bounds into the loaded modules, in place of the real ones."""
+        for module in vars(modules).values():
+            for name in ("max_payload", "read_size", "high_water"):
+                if hasattr(module, name.upper()):
+                    setattr(module, name.upper(), getattr(self, name))
+
+    def check(self, conn, wanted):
+        """conn: as it is between two turns; wanted: what poll() was told of it."""
+        incoming, outgoing = len(conn.incoming), len(conn.outgoing)
+        one_frame = HEADER + self.max_payload
+        replies = one_frame + (self.high_water if self.stage == 4 else 0)
+        if incoming > one_frame + self.read_size:
+            raise Violation(f"{conn.peer}: {incoming} bytes of input held")
+        if outgoing > replies:
+            raise Violation(f"{conn.peer}: {outgoing} bytes of replies held")
+        if self.stage == 4:
+            self.check_memory(conn.incoming, one_frame + self.read_size)
+            self.check_memory(conn.outgoing, replies)
+            self.seen["above high water"] += outgoing >= self.high_water
+        flags = (select.POLLIN if conn.want_read else 0) | (
+            select.POLLOUT if conn.want_write else 0
+        )
+        if wanted != flags:
+            raise Violation(f"{conn.peer}: flags say {flags}, poll() was told {wanted}")
+        if conn.want_close and not outgoing:
+            raise Violation(f"{conn.peer}: wants to be closed and has nothing to send")
+
+    def check_memory(self, buffer, bound):
+        """The block is at most twice what it had to hold, and none is kept for nothing."""
+        if len(buffer.memory) > 2 * bound:
+            raise Violation(f"a buffer of {len(buffer.memory)} bytes, where {bound} are needed")
+        if not buffer and buffer.memory:
+            raise Violation(f"an empty buffer keeps {len(buffer.memory)} bytes of memory")
+
+
+def make_requests(rng, client, max_payload):
+    """The requests of one client, as a list; most have the client's number in them."""
+    own = [b"%d:%s" % (client, name) for name in (b"a", b"b", b"")]
+    requests = []
+    for number in range(rng.choice((0, 1, 2, 5, 30))):
+        key = rng.choice((*own, b"shared"))
+        tag = b"%d/%d " % (client, number)
+        filler = rng.randbytes(rng.choice((0, 1, 30, max_payload)))
+        request = rng.choice(
+            (b"PING", b"ping " + tag + filler, b"ECHO " + tag + filler, b"SET %s %s" % (key, tag),
+             b"SET " + key + b" " + filler, b"SET %s %d" % (key, 2**63 - rng.randint(1, 3)),
+             b"GET " + key, b"GET " + key, b"incr " + key, b"INCR " + key, b"INCR " + key,
+             b"DEL " + key, b"get", b"INCR a b", b"NONE " + tag, b"", tag)
+        )  # fmt: skip
+        requests.append(request[:max_payload])
+    return requests
+
+
+class Simulation:
+    """Milestone 3 or 4, loaded once, to be run with one seed after the other.
+
+    seen: a Counter of the situations that came up in all runs so far.
+    """
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.fakes = FakeModules()
+        self.modules = load_milestone(
+            stage, "app", "framing", "conn", "server", fakes=self.fakes.by_name()
+        )
+        self.respond = self.modules.conn.respond
+        self.seen = Counter()
+
+    def run(self, seed):
+        """One schedule.  Raises Violation, or whatever ended the server.
+
+        Returns the Kernel; after a failure it is in self.fakes.kernel.
+        """
+        rng = random.Random(seed)
+        clients = self.set_up(rng)
+        kernel = clients.kernel
+        server_module = self.modules.server
+        listener = server_module.make_listener("127.0.0.1", 6400)
+        options = [clients.limits.idle] if self.stage == 4 else []
+        clients.server = server_module.Server(listener, *options)
+        try:
+            clients.server.serve_forever()
+        except Stop:
+            pass
+        listener.close()
+        clients.check_end()
+        self.seen += kernel.seen
+        return kernel
+
+    def set_up(self, rng):
+        """Kernel and clients of a new run; the server's modules made to use them."""
+        limits = Limits(rng, self.stage, Counter())
+        limits.apply(self.modules)
+        count = rng.choice((1, 1, 2, 3, 6))
+        kernel = Kernel(
+            rng,
+            fd_limit=rng.choice((1, 3, 100)),
+            leaps=2 * limits.idle * rng.choice((0, 0, 1)),
+            waits_for_fds=self.stage == 4,
+        )
+        limits.seen = kernel.seen
+        self.fakes.kernel = kernel
+        self.fakes.log.clear()
+        members = [
+            Client(rng, kernel, number, make_requests(rng, number, limits.max_payload),
+                   limits.max_payload) for number in range(count)
+        ]  # fmt: skip
+        stops_early = rng.choice((0, 0, 0, 0, 0, rng.randint(1, 100)))
+        clients = Clients(rng, kernel, members, limits, stops_early, self.fakes.log)
+        kernel.clients = clients
+        self.modules.app.store.clear()
+
+        def observed(request):
+            reply = self.respond(request)
+            clients.respond(request, reply)
+            return reply
+
+        self.modules.conn.respond = observed
+        return clients
+
+
+def describe(simulation, seed, error):
+    """A failure, for people: what, the last events, how to see it again."""
+    history = simulation.fakes.kernel.history if simulation.fakes.kernel else []
+    lines = [f"milestone {simulation.stage}, seed {seed}: {type(error).__name__}: {error}"]
+    lines += ["the last events:"]
+    lines += ["    " + " ".join(map(str, event)) for event in history]
+    lines += [
+        "to see it again: python3 tests/simulation/soak.py "
+        f"--milestone {simulation.stage} --seed {seed}"
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,26 @@
+"""Milestones 3 and 4 on a simulated kernel: thousands of schedules, each from a seed."""
+
+import time
+
+import pytest
+from schedule import SITUATIONS, STAGES, Simulation, describe
+
+ALWAYS = 400  # schedules that run however slow the machine is
+SECONDS = 12  # more of them run until then
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_any_schedule_gives_every_client_its_replies(stage, capsys):
+    simulation = Simulation(stage)
+    end = time.monotonic() + SECONDS
+    seed = 0
+    while seed < ALWAYS or time.monotonic() < end:
+        try:
+            simulation.run(seed)
+        except Exception as error:
+            pytest.fail(describe(simulation, seed, error), pytrace=False)
+        seed += 1
+    with capsys.disabled():
+        print(f" {seed} schedules of milestone {stage} ", end="")
+    missing = [name for name in SITUATIONS[stage] if not simulation.seen[name]]
+    assert not missing, f"no schedule met {missing}"
