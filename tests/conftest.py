@@ -1,0 +1,331 @@
+"""Options, fixtures and reports of the suite.
+
+python3 -m pytest tests                                       checks our four servers
+python3 -m pytest tests --server "CMD --port {port}" --stage N       checks anybody's
+
+Only tests/conformance is run for somebody else's server.  See tests/harness for how
+to write a test.
+"""
+
+import os
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+from capabilities import STAGES, cell
+from harness import report as text
+from harness.client import Client
+from harness.failure import Failure, StartError
+from harness.server import Server, stop_all
+from harness.target import MAX_PAYLOAD, Target, own_target
+
+TESTS = Path(__file__).resolve().parent
+CONFORMANCE = TESTS / "conformance"
+SMALLEST_LIMIT, LARGEST_LIMIT = 512, 64 * 1024 * 1024  # that --max-payload may be
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("server under test")
+    group.addoption("--server", metavar="CMD", help="command to start it; {port} is replaced")
+    group.addoption("--stage", type=int, choices=STAGES, help="the milestone it has reached")
+    group.addoption("--dialect", choices=["commands", "echo"], default="commands")
+    group.addoption("--max-payload", type=int, default=MAX_PAYLOAD, metavar="BYTES")
+
+
+def pytest_configure(config):
+    for line in (
+        "row(number, cell): the row of tests/capabilities.py that is checked",
+        "commands_only: not asked of a server that echoes",
+        "ours_only: not asked of somebody else's server",
+        "gate: when it fails, the others are not run",
+    ):
+        config.addinivalue_line("markers", line)
+    config.graded = Graded(config)
+
+
+class Graded:
+    """What this session grades, and what came of it."""
+
+    def __init__(self, config):
+        option = config.option
+        command = option.server or os.environ.get("SERVER")
+        stage = option.stage or int(os.environ.get("STAGE") or 0) or None
+        self.foreign = bool(command)
+        self.results = []
+        self.gate_failed = False
+        self.server = None  # the shared one
+        if stage not in (None, *STAGES):
+            raise pytest.UsageError("STAGE must be 1, 2, 3 or 4")
+        if not SMALLEST_LIMIT <= option.max_payload <= LARGEST_LIMIT:
+            raise pytest.UsageError(f"--max-payload: {SMALLEST_LIMIT} to {LARGEST_LIMIT} bytes")
+        if not command:
+            self.targets = [own_target(n) for n in STAGES if stage in (None, n)]
+            return
+        if stage is None:
+            raise pytest.UsageError("--server needs --stage N: the milestone the server has reached")
+        self.targets = [self._foreign(command, stage, option)]
+
+    @staticmethod
+    def _foreign(command, stage, option):
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise pytest.UsageError(f"--server {command!r}: {error}") from None
+        if not words:
+            raise pytest.UsageError("--server: the command is empty")
+        return Target(words, stage, dialect=option.dialect, max_payload=option.max_payload)
+
+    def shared_server(self, target):
+        """The running server of a target, a new one if it has ended."""
+        if self.server and (self.server.target != target or not self.server.alive()):
+            self.drop_server()
+        if not self.server:
+            self.server = Server(target)
+        return self.server
+
+    def drop_server(self):
+        if self.server:
+            self.server.stop()
+        self.server = None
+
+    def repeat_command(self, item, target):
+        """How to run just this test by hand."""
+        words = ["python3", "-m", "pytest", os.path.relpath(TESTS, item.config.invocation_params.dir)]
+        if self.foreign:
+            words += ["--server", shlex.join(target.command), "--stage", str(target.stage)]
+            words += ["--dialect", "echo"] if target.echoes else []
+            if target.max_payload != MAX_PAYLOAD:
+                words += ["--max-payload", str(target.max_payload)]
+        else:
+            words += ["--stage", str(target.stage)]
+        return shlex.join([*words, "-k", item.originalname])
+
+
+# Which tests run, and in which order
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With --server, only the conformance tests are looked at."""
+    if config.graded.foreign and collection_path != TESTS:
+        inside = collection_path == CONFORMANCE or CONFORMANCE in collection_path.parents
+        return None if inside else True
+    return None
+
+
+def file_stage(path):
+    """The stage from which on a file's tests apply, by its name."""
+    match = re.match(r"test_stage(\d)_", path.name)
+    return int(match[1]) if match else 1
+
+
+def applies(function, path, target):
+    """Is a test meant for this target?"""
+    if target.stage < file_stage(path):
+        return False
+    rows = [mark.args for mark in getattr(function, "pytestmark", []) if mark.name == "row"]
+    return all(cell(number, target.stage) == wanted for number, wanted in rows)
+
+
+def pytest_generate_tests(metafunc):
+    if "target" in metafunc.fixturenames:
+        path = Path(metafunc.definition.path)
+        targets = metafunc.config.graded.targets
+        targets = [t for t in targets if applies(metafunc.function, path, t)]
+        # None stands for "not for any of them": pytest would show an empty list as a skip.
+        metafunc.parametrize("target", targets or [None], ids=[f"stage{t.stage}" for t in targets] or ["-"])
+
+
+def target_of(item):
+    return item.callspec.params.get("target") if hasattr(item, "callspec") else None
+
+
+def in_conformance(item):
+    return CONFORMANCE in Path(item.path).parents
+
+
+@pytest.hookimpl(trylast=True)  # after plugins that shuffle
+def pytest_collection_modifyitems(config, items):
+    items[:] = [
+        item
+        for item in items
+        if not ("target" in getattr(item, "fixturenames", ()) and target_of(item) is None)
+        and not (config.graded.foreign and target_of(item) is None)
+    ]
+    items.sort(key=lambda item: order(config.graded, item))
+
+
+def order(graded, item):
+    """The gate first, then the stage that was asked for, then the earlier ones."""
+    target = target_of(item)
+    if target is None:
+        return (0,)
+    stage = file_stage(Path(item.path))
+    gate = item.get_closest_marker("gate") is None
+    return (1, target.stage, gate, -stage if graded.foreign else stage, item.path.name, line_of(item))
+
+
+def line_of(item):
+    return item.function.__code__.co_firstlineno
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """A server that can't be started is told once, not by every test."""
+    config = session.config
+    graded = config.graded
+    if graded.foreign and not config.option.collectonly and not hasattr(config, "workerinput"):
+        target = graded.targets[0]
+        try:
+            graded.shared_server(target)
+        except StartError as error:
+            message = text.describe_start(error, target.command)
+            if os.environ.get("GITHUB_ACTIONS"):
+                print(text.annotation("the server could not be started", message))
+            raise pytest.UsageError(message) from None
+
+
+def pytest_runtest_setup(item):
+    target = target_of(item)
+    if target is None or not in_conformance(item):
+        return
+    graded = item.config.graded
+    if item.get_closest_marker("ours_only") and not target.own:
+        pytest.skip("asked of our own servers only")
+    if item.get_closest_marker("commands_only") and target.echoes:
+        pytest.skip("an echo server has no commands")
+    for mark in item.iter_markers("row"):
+        if mark.args[1] == "no" and not target.own:
+            pytest.skip("shows what our server can't do; yours may be better")
+    if graded.foreign and graded.gate_failed and not item.get_closest_marker("gate"):
+        pytest.skip("not run: the first request has to get its reply first")
+
+
+# Fixtures
+
+
+@pytest.fixture
+def server(request, target):
+    """The running server, shared with other tests."""
+    shared = request.config.graded.shared_server(target)
+    request.node.graded_server = shared
+    shared.mark = len(shared.stderr())  # what was logged before is not this test's
+    return shared
+
+
+@pytest.fixture
+def start(request, target):
+    """start(...) starts a server of the test's own; the words are those of Server."""
+    servers = []
+
+    def start_one(**options):
+        placeholder = any("{idle_timeout}" in word for word in target.command)
+        if options.get("idle_timeout") and not placeholder:
+            pytest.skip("add `--idle-timeout {idle_timeout}` to the command to have this checked")
+        own = Server(target, **options)
+        servers.append(own)
+        request.node.graded_server = own
+        return own
+
+    yield start_one
+    for own in servers:
+        own.stop()
+
+
+@pytest.fixture
+def connect(request):
+    """connect() opens a recording client; connect(server=...) to another server."""
+    clients = []
+
+    def connect_one(server=None, **options):
+        server = server or request.getfixturevalue("server")
+        client = Client(server, **options)
+        clients.append(client)
+        return client
+
+    yield connect_one
+    for client in clients:
+        client.close()
+
+
+# Reports
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    target = target_of(item)
+    if target is None or not in_conformance(item):
+        return
+    graded = item.config.graded
+    failure = failure_of(item, call)
+    if failure:
+        report.outcome = "failed"
+        server = getattr(item, "graded_server", None)
+        rule = text.rule_of(item.function)
+        command = graded.repeat_command(item, target)
+        stage = file_stage(Path(item.path)) if graded.foreign else target.stage
+        report.longrepr = text.describe(failure, rule, server, command, stage)
+    if report.failed:
+        graded.drop_server()  # the next test shall not suffer from this one's trouble
+        if item.get_closest_marker("gate"):
+            graded.gate_failed = True
+    report.graded = {
+        "stage": file_stage(Path(item.path)) if graded.foreign else target.stage,
+        "rule": text.rule_of(item.function),
+        "test": item.originalname,
+    }
+
+
+def failure_of(item, call):
+    """The Failure of a test, also where only its server has failed; or None."""
+    if call.excinfo:
+        return call.excinfo.value if isinstance(call.excinfo.value, Failure) else None
+    server = getattr(item, "graded_server", None)
+    if call.when != "call" or server is None or server is not item.config.graded.server:
+        return None
+    if not server.alive():
+        return Failure("the server ended during this test", "a server that goes on")
+    if "Traceback (most recent call last)" in server.stderr()[server.mark :]:
+        return Failure("the server wrote a traceback", "a line for each fault, at most")
+    return None
+
+
+def pytest_runtest_logreport(report):
+    graded = getattr(report, "graded", None)
+    if graded and (report.when == "call" or report.outcome != "passed"):
+        graded["outcome"] = report.outcome
+        graded["text"] = str(report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter):
+    results = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        reports = terminalreporter.stats.get(outcome, [])
+        results += [r.graded for r in reports if hasattr(getattr(r, "graded", None), "keys")]
+    results = [r for r in results if "outcome" in r]
+    if not results:
+        return
+    table = text.stage_table(results)
+    terminalreporter.section("stages")
+    for line in table:
+        terminalreporter.write_line(line)
+    failures = [r for r in results if r["outcome"] == "failed"]
+    if os.environ.get("GITHUB_ACTIONS"):
+        for result in failures:
+            terminalreporter.write_line(text.annotation(result["rule"], result["text"]))
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        text.write_step_summary(text.step_summary(table, failures))
+
+
+# However the session ends, no server outlives it
+
+
+def pytest_sessionstart(session):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_unconfigure(config):
+    stop_all()

@@ -1,0 +1,305 @@
+"""A client that remembers what it sent and received, and waits for nothing forever."""
+
+import select
+import socket
+import struct
+import time
+
+from harness.failure import Failure
+
+PATIENCE = 10  # seconds without a byte moving, then a wait is given up
+SHORT_PATIENCE = 1.5  # once several waits have failed: the others will, too
+FAILED_WAITS = 3
+PIECE_PAUSE = 0.002  # between pieces that should arrive one by one
+LINGER = 0.2  # seconds in which more of a wrong reply may come: it makes the failure clearer
+CHUNK = 1 << 18
+KEPT = 48  # bytes of each piece that are remembered, at its front
+
+_failed_waits = 0
+
+
+def patience():
+    """How long to wait for something to happen, in seconds."""
+    return PATIENCE if _failed_waits < FAILED_WAITS else SHORT_PATIENCE
+
+
+class Client:
+    """One connection to a server under test.
+
+    server: the harness.server.Server.  segment: TCP_MAXSEG in bytes, and
+    receive_buffer: SO_RCVBUF in bytes; small ones make the kernel hold little for us.
+
+    Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
+    yet expected), replies (number of right ones so far), ended (None, "EOF" or
+    "reset"), history (list of (arrow, length, first bytes)).
+    """
+
+    def __init__(self, server, segment=None, receive_buffer=None):
+        self.server = server
+        self.target = server.target
+        self.inbox = bytearray()
+        self.replies = 0
+        self.ended = None
+        self.history = []
+        self.sock = socket.socket()
+        if segment:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._connect()
+        self.sock.setblocking(False)
+        self.poller = select.poll()
+        self.poller.register(self.sock, 0)
+
+    def _connect(self):
+        self.name = "a client that never got in"
+        self.sock.settimeout(patience())
+        try:
+            self.sock.connect(("127.0.0.1", self.server.port))
+        except socket.timeout:
+            self._timed_out("the connection to be taken")
+        except OSError as error:
+            self.fail(f"connect() failed: {error.strerror}", "a server that listens")
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.name = "{}:{}".format(*self.sock.getsockname())
+
+    # Failing
+
+    def fail(self, came, expected, hint=None):
+        raise Failure(came, expected, hint, client=self)
+
+    def note(self, text):
+        """Put an event into the conversation."""
+        self.history.append((text, None, b""))
+
+    def _timed_out(self, what, seconds=None):
+        global _failed_waits
+        _failed_waits += 1
+        self.fail(f"nothing for {seconds or patience():g} s", what)
+
+    def _record(self, arrow, data):
+        self.history.append((arrow, len(data), bytes(data[:KEPT])))
+
+    # Waiting
+
+    def _wait(self, events, what):
+        """Wait until poll() reports one of `events`; the bits that it did report."""
+        self.poller.modify(self.sock, events)
+        ready = self.poller.poll(patience() * 1000)
+        if not ready:
+            self._timed_out(what)
+        return ready[0][1]
+
+    def _receive_some(self):
+        """Move what has come into the inbox; False once the stream has ended."""
+        try:
+            data = self.sock.recv(CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._end("reset", f"<- {error.strerror}")
+            return False
+        if not data:
+            self._end("EOF", "<- end of stream")
+            return False
+        self._record("<-", data)
+        self.inbox += data
+        return True
+
+    def _end(self, how, text):
+        if not self.ended:
+            self.note(text)
+        self.ended = how
+
+    # Sending
+
+    def send(self, data, reading=True):
+        """Send all of `data`.
+
+        While the server does not take more, replies are read into the inbox:
+        reading=False leaves them where they are.
+        """
+        rest = memoryview(data)
+        while rest:
+            sent = self._send_some(rest)
+            self._record("->", rest[:sent]) if sent else None
+            rest = rest[sent:]
+            if rest:
+                self._wait_for_room(len(rest), reading)
+
+    def _send_some(self, data):
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.collect(0)
+            return self.fail(
+                f"sending failed: {error.strerror}", "a connection that stays open", hint=None
+            )
+
+    def _wait_for_room(self, left, reading):
+        events = select.POLLOUT | (select.POLLIN if reading and not self.ended else 0)
+        ready = self._wait(events, f"the server to read the {left} bytes that are still to be sent")
+        if reading and ready & select.POLLIN:
+            self._receive_some()
+
+    def send_requests(self, messages, reading=True):
+        """Send the requests of all messages in one piece."""
+        self.send(b"".join(self.target.wire(m.request) for m in messages), reading)
+
+    def send_pieces(self, data, *cuts):
+        """Send `data` cut at the given places, a little apart."""
+        places = [0, *cuts, len(data)]
+        for begin, end in zip(places, places[1:]):
+            self.send(data[begin:end])
+            time.sleep(PIECE_PAUSE)
+
+    # Receiving
+
+    def expect_replies(self, messages):
+        """Receive the replies of all messages, in order."""
+        for number, message in enumerate(messages, 1):
+            self.expect(message.reply, f"reply {number} of {len(messages)}")
+
+    def expect(self, reply, what="the reply"):
+        """Receive one reply with this payload."""
+        wire = self.target.wire(reply)
+        # Compared as it comes: a wrong length must not make us wait for its bytes.
+        checked = 0
+        while True:
+            upto = min(len(self.inbox), len(wire))
+            if self.inbox[checked:upto] != wire[checked:upto]:
+                self._wrong_reply(reply, what)
+            checked = upto
+            if checked == len(wire):
+                break
+            self._more(reply, what)
+        del self.inbox[: len(wire)]
+        self.replies += 1
+
+    def _more(self, reply, what):
+        """Receive some more of a reply that is still incomplete."""
+        expected = f"{what}: {show(reply)}"
+        if self.ended:
+            self._stopped(reply, expected)
+        self.poller.modify(self.sock, select.POLLIN)
+        if not self.poller.poll(patience() * 1000):
+            if self.inbox:
+                self._wrong_reply(reply, what, f" and then nothing for {patience():g} s")
+            self._timed_out(expected)
+        self._receive_some()
+
+    def _stopped(self, reply, expected):
+        how = "the connection was reset" if self.ended == "reset" else "the stream ended"
+        before = f" after {show(bytes(self.inbox))}" if self.inbox else ""
+        self.fail(how + before, expected)
+
+    def _wrong_reply(self, reply, what, then=""):
+        from harness import hints
+
+        self.collect(LINGER)
+        came = bytes(self.inbox)
+        self.fail(
+            self.target_show(came) + then,
+            f"{what}: {show(reply)}",
+            hints.for_reply(self.target, came, reply),
+        )
+
+    def target_show(self, data):
+        """The inbox as text: a frame with its length, or plain bytes."""
+        if not self.target.framed or len(data) < 4:
+            return show(data)
+        (length,) = struct.unpack_from("<I", data)
+        return f"a frame that announces {length} bytes: {data[:4].hex(' ')} {show(data[4:])}"
+
+    def collect(self, seconds):
+        """Take in whatever comes within that time, without judging it."""
+        end = time.monotonic() + seconds
+        self.poller.modify(self.sock, select.POLLIN)
+        while not self.ended and self.poller.poll(max(0, end - time.monotonic()) * 1000):
+            self._receive_some()
+
+    def receive(self, what="a reply"):
+        """Receive one frame, whatever its payload is; returns the payload."""
+        limit = self.target.max_payload + 1024
+        while len(self.inbox) < 4:
+            self._more(b"", what)
+        (length,) = struct.unpack_from("<I", self.inbox)
+        if length > limit:
+            self._wrong_reply(b"", what)
+        while len(self.inbox) < 4 + length:
+            self._more(b"", what)
+        payload = bytes(self.inbox[4 : 4 + length])
+        del self.inbox[: 4 + length]
+        self.replies += 1
+        return payload
+
+    def ask(self, message):
+        """Send one message's request and receive its reply."""
+        self.send_requests([message])
+        self.expect_replies([message])
+
+    def command(self, request, reply):
+        """Send this request, expect this reply (both payloads)."""
+        self.send(self.target.wire(request))
+        self.expect(reply, f"the reply to {show(request)}")
+
+    def expect_eof(self):
+        """The server closes in an orderly way and sends nothing more."""
+        self._expect_end()
+        if self.ended == "reset":
+            self.fail("the connection was reset", "an orderly end of the stream")
+
+    def expect_closed(self):
+        """The server closes, with an end of stream or a reset, and sends nothing more."""
+        self._expect_end()
+
+    def _expect_end(self):
+        while not self.ended and not self.inbox:
+            self._wait(select.POLLIN, "the server to close the connection")
+            self._receive_some()
+        if self.inbox:
+            self.collect(LINGER)
+            self.fail(self.target_show(bytes(self.inbox)), "nothing more, and the connection closed")
+
+    def expect_nothing(self, seconds=0.2):
+        """No byte comes for that long.  Only for what a server must never send."""
+        self.collect(seconds)
+        if self.inbox:
+            self.fail(self.target_show(bytes(self.inbox)), "no reply yet")
+        if self.ended:
+            self.fail(f"the connection ended ({self.ended})", "a connection that stays open")
+
+    # Ending
+
+    def half_close(self):
+        """Tell the server that no more comes; replies are still read."""
+        self.note("-> end of stream (we can still read)")
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        """Leave with a reset (RST) instead of an orderly end."""
+        self.note("-> reset")
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self):
+        """Leave; does nothing the second time."""
+        if self.sock.fileno() >= 0:
+            self.note("-> closed")
+            self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+
+def show(data, limit=80):
+    """Bytes with their length, cut if they are many."""
+    if len(data) <= limit:
+        return f"{len(data)} bytes {data!r}" if data else "0 bytes"
+    half = limit // 2
+    return f"{len(data)} bytes {data[:half]!r} ... {data[-half:]!r}"

@@ -1,0 +1,124 @@
+"""Turn failures into text for people, a terminal, and GitHub Actions."""
+
+import os
+import shlex
+
+from harness.client import Client
+from harness.hints import for_ending, for_silence
+from harness.target import STAGE_NAMES, DIRECTORIES
+
+SHOWN = 6  # entries of a conversation at each end
+LAST_LINES = 8
+
+
+def rule_of(function):
+    """A test's rule: the first sentence of its docstring, on one line."""
+    return " ".join((function.__doc__ or function.__name__).split())
+
+
+def describe(failure, rule, server, command, stage):
+    """The whole message of a failed test, as text."""
+    client = failure.client
+    hint = failure.hint or guess(failure, server)
+    parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
+    if client:
+        parts.append(("talk", conversation(client)))
+    if server:
+        parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
+    if hint:
+        parts.append(("hint", hint))
+    parts.append(("repeat", command))
+    parts.append(("read", f"{DIRECTORIES[stage].name}/README.md"))
+    return "\n".join(block(name, text) for name, text in parts)
+
+
+def block(name, text):
+    lines = text.splitlines() or [""]
+    return "\n".join([f"{name + ':':<10}{lines[0]}"] + [f"{'':<10}{line}" for line in lines[1:]])
+
+
+def guess(failure, server):
+    """The one hint that fits best, or None."""
+    if server is None:
+        return None
+    if not server.alive():
+        return for_ending(server.process.returncode, server.stderr())
+    client = failure.client
+    if client and server.target.framed and not client.replies and not client.inbox:
+        client.close()
+        return for_silence(Client, server)
+    return None
+
+
+def conversation(client):
+    """What was sent and received, an event a line, the middle of a long one left out."""
+    lines = [entry_text(*entry) for entry in client.history]
+    if len(lines) > 2 * SHOWN + 1:
+        left_out = f"... {len(lines) - 2 * SHOWN} more ..."
+        lines = [*lines[:SHOWN], left_out, *lines[-SHOWN:]]
+    return "\n".join([f"{client.name}  (-> to the server, <- from it)", *lines])
+
+
+def entry_text(arrow, length, front):
+    if length is None:
+        return arrow
+    more = " ..." if length > len(front) else ""
+    return f"{arrow} {length} bytes {front!r}{more}"
+
+
+def last_lines(server):
+    """The last lines that a server wrote, as text."""
+    lines = server.stderr().splitlines() or server.stdout().splitlines()
+    return "\n".join(f"| {line[:200]}" for line in lines[-LAST_LINES:])
+
+
+def describe_start(error, command):
+    """The one message for a server that does not start."""
+    parts = [("command", shlex.join(command)), ("problem", error.came)]
+    if error.server and last_lines(error.server):
+        parts.append(("it wrote", last_lines(error.server)))
+    if error.hint:
+        parts.append(("hint", error.hint))
+    return "the server could not be started\n" + "\n".join(block(*part) for part in parts)
+
+
+# The end of a run
+
+def stage_table(results):
+    """Rows (stage, passed, failed, skipped, first to mend) as lines of text.
+
+    results: list of dicts with stage, outcome and rule.
+    """
+    lines = [f"{'stage':<15}{'passed':>7}{'failed':>7}{'skipped':>8}   first thing to mend"]
+    for stage in sorted({r["stage"] for r in results}):
+        mine = [r for r in results if r["stage"] == stage]
+        count = {o: sum(r["outcome"] == o for r in mine) for o in ("passed", "failed", "skipped")}
+        first = next((f"{r['rule']} ({r['test']})" for r in mine if r["outcome"] == "failed"), "")
+        name = f"{stage} {STAGE_NAMES[stage]}"
+        lines.append(
+            f"{name:<15}{count['passed']:>7}{count['failed']:>7}{count['skipped']:>8}   {first}".rstrip()
+        )
+    return lines
+
+
+def github_escape(text, in_property=False):
+    """Text as GitHub's workflow commands want it."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if in_property else text
+
+
+def annotation(title, text):
+    return f"::error title={github_escape(title, True)}::{github_escape(text)}"
+
+
+def step_summary(table, failures):
+    """Markdown for the summary page of a step."""
+    parts = ["```text", *table, "```", ""]
+    for result in failures:
+        parts += [f"### {result['rule']}", "", *(f"    {x}" for x in result["text"].splitlines()), ""]
+    return "\n".join(parts)
+
+
+def write_step_summary(text):
+    with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
+        file.write(text + "\n")

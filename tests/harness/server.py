@@ -1,0 +1,302 @@
+"""Start the server under test, find out when it is ready, and always end it."""
+
+import errno
+import os
+import resource
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.failure import Failure, StartError
+
+START_SECONDS = 15  # for a program that is busy starting
+IDLE_SECONDS = 4  # for one that neither works nor listens
+STOP_SECONDS = 3
+DEFAULT_IDLE_TIMEOUT = 300
+SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", "<", "cd", "export"}
+
+_running = []  # whatever happens, these are ended at the end
+_ports = None
+
+
+def _port_range():
+    """Ports that the kernel does not hand out to clients by itself."""
+    table = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    low = int(table.read_text().split()[0]) if table.exists() else 32768
+    return (low - 12000, low) if low > 14000 else (20000, 32000)
+
+
+def _port_numbers():
+    begin, end = _port_range()
+    # Suites that run at the same time have other process ids: they start elsewhere.
+    first = os.getpid() * 61 % (end - begin)
+    while True:
+        for offset in range(end - begin):
+            yield begin + (first + offset) % (end - begin)
+
+
+def pick_port():
+    """A free port of 127.0.0.1 that this session has not used for long."""
+    global _ports
+    _ports = _ports or _port_numbers()
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    continue
+                raise
+            return port
+
+
+class Server:
+    """One running server; use `stop()` or a `with` block.
+
+    target: what to start (harness.target.Target).
+    port: None picks a free one.  descriptors: how many files it may open.
+    idle_timeout: seconds, for a command with `{idle_timeout}` in it.
+    wait: False returns before the server listens.
+
+    Raises StartError if it does not come to listen.
+    """
+
+    def __init__(self, target, port=None, descriptors=None, idle_timeout=None, wait=True):
+        self.target = target
+        self.port = port or pick_port()
+        self.command = self._fill_in(target.command, idle_timeout)
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.process = self._spawn(descriptors)
+        self.session = self.process.pid
+        _running.append(self)
+        if wait:
+            try:
+                _Start(self).wait()
+            except BaseException:
+                self.stop()
+                raise
+
+    def _fill_in(self, words, idle_timeout):
+        values = {
+            "{port}": str(self.port),
+            "{idle_timeout}": f"{idle_timeout or DEFAULT_IDLE_TIMEOUT:g}",
+        }
+        filled = []
+        for word in words:
+            for name, value in values.items():
+                word = word.replace(name, value)
+            filled.append(word)
+        return filled
+
+    def _spawn(self, descriptors):
+        def limit_descriptors():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+        try:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._out,
+                stderr=self._err,  # files: a pipe that nobody reads would fill up
+                env={**os.environ, "PORT": str(self.port)},
+                start_new_session=True,  # all that it starts can be ended with it
+                preexec_fn=limit_descriptors if descriptors else None,
+            )
+        except OSError as error:
+            raise StartError(*_why_not(self.command[0], error)) from None
+
+    # What it does
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stdout(self):
+        """All that it has written to standard output so far, as text."""
+        return _read(self._out)
+
+    def stderr(self):
+        """All that it has written to standard error so far, as text."""
+        return _read(self._err)
+
+    def ending(self):
+        """How it ended, or that it still runs, as text."""
+        status = self.process.poll()
+        if status is None:
+            return "still running"
+        if status < 0:
+            return f"ended by {signal_name(-status)}"
+        # A shell around the server reports a signal as 128 + its number.
+        extra = f" (a shell's word for {signal_name(status - 128)})" if 128 < status < 160 else ""
+        return f"exited with status {status}{extra}"
+
+    def wait_end(self, seconds=STOP_SECONDS):
+        """The exit status as subprocess has it; Failure if it goes on running."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"still running after {seconds} s", "the program to end") from None
+
+    # What it costs
+
+    def cpu_seconds(self):
+        """CPU time used so far; a skip where there is no /proc."""
+        return proc.cpu_seconds(self._observed())
+
+    def memory(self):
+        """Resident memory in bytes; a skip where there is no /proc."""
+        return proc.memory(self._observed())
+
+    def open_files(self):
+        """Open file descriptors; a skip where there is no /proc."""
+        return proc.open_files(self._observed())
+
+    def _observed(self):
+        if not proc.USABLE:
+            pytest.skip("needs Linux: /proc tells what a process uses")
+        return self.session
+
+    # Its end
+
+    def signal(self, number):
+        """Send a signal to all its processes."""
+        try:
+            os.killpg(self.session, number)
+        except (ProcessLookupError, PermissionError):  # macOS: EPERM for a zombie
+            pass
+
+    def stop(self):
+        """End it: SIGTERM, and SIGKILL for what is left.  Returns the exit status."""
+        self.signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = None
+        self.signal(signal.SIGKILL)
+        if self in _running:
+            _running.remove(self)
+        return self.process.wait() if status is None else status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.stop()
+
+
+def stop_all():
+    """End every server that this session started."""
+    for server in list(_running):
+        server.stop()
+
+
+class _Start:
+    """The wait for a server to listen."""
+
+    def __init__(self, server):
+        self.server = server
+        self.began = time.monotonic()
+        self.cpu = 0.0
+        self.busy_at = self.began
+        self.next_look = 0.0
+
+    def wait(self):
+        while not self.ready():
+            if not self.server.alive():
+                raise self.error(f"the program {self.server.ending()} without listening")
+            self.check_patience()
+            time.sleep(0.005)
+
+    def ready(self):
+        if not proc.USABLE:
+            return self.announced() or _accepts(self.server.port)
+        inodes = proc.listening().get(self.server.port)
+        if not inodes:
+            return False
+        # Something else may listen in its stead, as a container's proxy does.
+        return bool(inodes & proc.socket_inodes(self.server.session)) or self.age() > 1
+
+    def age(self):
+        return time.monotonic() - self.began
+
+    def announced(self):
+        return f":{self.server.port}\n" in self.server.stdout()
+
+    def check_patience(self):
+        """Give up early on a program that does nothing, later on a busy one."""
+        if self.age() > START_SECONDS:
+            raise self.error(f"nothing listens on port {self.server.port} after {START_SECONDS} s")
+        if not proc.USABLE or self.age() < self.next_look:
+            return
+        self.next_look = self.age() + 0.25
+        running = proc.processes(self.server.session)
+        cpu = proc.cpu_seconds(self.server.session)
+        if cpu > self.cpu or any(fields[0] in "RD" for fields in running.values()):
+            self.cpu, self.busy_at = cpu, time.monotonic()
+        elsewhere = self.other_ports()
+        if self.age() > 1 and elsewhere:
+            raise self.error(
+                f"the program listens on port {min(elsewhere)}, not on {self.server.port}",
+                "take the port from {port} in the command, or from PORT in the environment",
+            )
+        if time.monotonic() - self.busy_at > IDLE_SECONDS:
+            raise self.error(
+                f"the program runs and does nothing, but does not listen on port "
+                f"{self.server.port}"
+            )
+
+    def other_ports(self):
+        mine = proc.socket_inodes(self.server.session)
+        return [port for port, inodes in proc.listening().items() if inodes & mine]
+
+    def error(self, came, hint=None):
+        words = set(self.server.target.command)
+        if not hint and words & SHELL_WORDS:
+            hint = "the command runs without a shell; for one, write sh -c '...'"
+        if not hint and not any("{port}" in word for word in words):
+            hint = "put {port} into the command, or take the port from PORT in the environment"
+        if "ddress already in use" in self.server.stderr():
+            hint = "set SO_REUSEADDR on the listening socket before bind()"
+        return StartError(came, hint, self.server)
+
+
+def _accepts(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _why_not(program, error):
+    """(what came, hint) for a command that could not be run."""
+    if not Path(program).exists() and isinstance(error, FileNotFoundError):
+        place = f" in {os.getcwd()}" if "/" in program else " on PATH"
+        hint = "the command runs without a shell; for one, write sh -c '...'"
+        return f"there is no program {program!r}{place}", hint if program in SHELL_WORDS else None
+    if isinstance(error, PermissionError):
+        return f"{program!r} may not be run", f"make it executable: chmod +x {shlex.quote(program)}"
+    if error.errno == errno.ENOEXEC:
+        return f"{program!r} can't be run as it is", "a script needs a first line such as #!/bin/sh"
+    if isinstance(error, FileNotFoundError):
+        return f"{program!r} is there, but what runs it is not", "look at its first line, #!..."
+    return f"{program!r} can't be run: {error.strerror}", None
+
+
+def _read(file):
+    return os.pread(file.fileno(), 1 << 24, 0).decode(errors="replace")
+
+
+def signal_name(number):
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name} (signal {number})"

@@ -1,0 +1,88 @@
+"""What is graded: a command to start it, its stage, and the messages it understands."""
+
+import itertools
+import struct
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from lab.servers import STAGES as DIRECTORIES
+
+MAX_PAYLOAD = 1024 * 1024
+HEADER = struct.Struct("<I")
+STAGE_NAMES = {number: path.name.partition("_")[2] for number, path in DIRECTORIES.items()}
+
+# Every message of a session has a number of its own: a reply that belongs to
+# another request, of whichever client, is then seen to.
+numbers = itertools.count(1)
+
+
+class Message(NamedTuple):
+    """A request's payload and the payload of the one right reply."""
+
+    request: bytes
+    reply: bytes
+
+
+class Target(NamedTuple):
+    """The server that a session grades.
+
+    command: a list of words; `{port}` and `{idle_timeout}` in it are replaced.
+    framed: False on milestone 1's wire, where a payload travels as it is.
+    """
+
+    command: list
+    stage: int
+    own: bool = False
+    dialect: str = "commands"
+    max_payload: int = MAX_PAYLOAD
+
+    @property
+    def framed(self):
+        return self.stage > 1
+
+    @property
+    def echoes(self):
+        return self.dialect == "echo"
+
+    def wire(self, payload):
+        """The bytes that carry one payload."""
+        return HEADER.pack(len(payload)) + payload if self.framed else payload
+
+    def message(self):
+        """A short message unlike any other."""
+        return self.carrying(b"message-%d" % next(numbers))
+
+    def messages(self, count):
+        """A list of `count` messages, all different."""
+        return [self.message() for _ in range(count)]
+
+    def carrying(self, text):
+        """The message that makes the server send `text` back, any bytes."""
+        return Message(text, text) if self.echoes else Message(b"ECHO " + text, b"$" + text)
+
+    def sized(self, size):
+        """A message whose request has `size` bytes."""
+        if self.echoes or size >= 5:
+            return self.carrying(pattern(size if self.echoes else size - 5))
+        if size == 4:
+            return Message(b"PING", b"+PONG")
+        if size == 0:
+            return Message(b"", b"-ERR empty command")
+        return Message(b"?" * size, b"-ERR unknown command '%s'" % (b"?" * size))
+
+
+def pattern(size):
+    """`size` bytes of text in which no place looks like another."""
+    # The digits that change fastest come first: short texts differ, too.
+    label = str(next(numbers))[::-1].ljust(7, "-").encode()
+    return b"".join(b"%s@%07d " % (label, 16 * i) for i in range(size // 16 + 1))[:size]
+
+
+def own_target(stage):
+    """Our own server of a stage."""
+    script = str(Path(DIRECTORIES[stage]) / "server.py")
+    command = [sys.executable, script, "--port", "{port}"]
+    if stage == 4:
+        command += ["--idle-timeout", "{idle_timeout}"]
+    return Target(command, stage, own=True)
