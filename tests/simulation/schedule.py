@@ -4,10 +4,9 @@ import random
 import select
 from collections import Counter
 
+from loading import load_milestone
 from simulated_clients import Client, Clients
 from simulated_kernel import FakeModules, Kernel, Stop, Violation
-
-from loading import load_milestone
 
 HEADER = 4
 STAGES = (3, 4)
@@ -28,8 +27,8 @@ class Limits:
         self.stage = stage
         self.seen = seen
         self.max_payload = rng.choice((100, 300, 1500))
-        self.read_size = rng.choice((1, 10, 100, 3000))
-        self.high_water = rng.choice((1, 50, 500, 3000))
+        self.read_size = rng.choice((self.max_payload // 100, self.max_payload // 7, 3000))
+        self.high_water = rng.choice((1, self.max_payload // 3, 3000))
         self.idle = rng.choice((0, 0.5, 4, 60)) if stage == 4 else 0  # seconds
 
     def apply(self, modules):

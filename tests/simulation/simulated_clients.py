@@ -31,17 +31,11 @@ class Client:
         self.rng, self.kernel = rng, kernel
         self.kind = rng.choice(KINDS)
         self.requests = requests
-        self.link = Link(
-            50000 + number,
-            capacity_in=rng.choice((1, 7, 100, 5000, 100000)),
-            capacity_out=rng.choice((1, 7, 100, 5000, 100000)),
-        )
         self.connected = False
         self.left = False  # closed or reset, by its own will
         self.sees_end = False  # has read the end of the stream, or a reset
         self.cut = False  # the server had a right to close it early
         self.window = rng.choice((1, 2, len(requests) + 1))  # requests under way
-        self.cut_size = rng.choice((1, 5, 100, 100000))  # of what one send() hands over
         self.reads = self.kind != "mute"
         self.stops_at = NEVER_READ
         self.executed = 0
@@ -50,6 +44,14 @@ class Client:
         self.got = 0  # bytes, all of which were as expected
         self.sent = 0
         self.compose(max_payload)
+        # In small pieces, but never so many that a schedule takes long.
+        small = 1 + len(self.stream) // 40
+        self.cut_size = rng.choice((small, 5 * small, 100000))  # of what one send() hands over
+        self.link = Link(
+            50000 + number,
+            capacity_in=rng.choice((small, 5 * small, 100000)),
+            capacity_out=rng.choice((small, 5 * small, 100000)),
+        )
 
     def compose(self, max_payload):
         """Put the stream together; frame_ends are the offsets behind each frame."""
