@@ -1,0 +1,258 @@
+"""Scenes and exercise checks of notebooks 1 and 2."""
+
+import socket
+import subprocess
+import sys
+import time
+
+from lab.servers import STAGES
+from lab.trace import count
+from lab.wire import connect
+from lab.workshop import changed_server
+
+SECONDS = 10  # what takes longer hangs
+PATIENCE = 1  # for an answer that may well not come, in seconds
+
+
+def run_client(stage, server, *command):
+    """Run the client program of a milestone for one command; returns what it prints."""
+    script = STAGES[stage] / "client.py"
+    argv = [sys.executable, str(script), "--port", str(server.port), *command]
+    done = subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
+    )
+    return done.stdout.rstrip("\n")
+
+
+def wait_until(condition, what):
+    """Wait until `condition()` holds; TimeoutError that names `what` if it never does."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {SECONDS} s for {what}")
+        time.sleep(0.002)
+
+
+def records_until_close(server):
+    """The records of a traced server once it has noticed that a client has left."""
+    wait_until(lambda: count(server.records(), "close"), "the server to close the connection")
+    return server.records()
+
+
+def received(server):
+    """How many bytes a traced server has taken from its clients so far."""
+    return sum(record["bytes"] or 0 for record in server.records() if record["call"] == "recv")
+
+
+def send_in_pieces(server, sock, pieces):
+    """Send pieces to a traced server, each when the one before has been received."""
+    before = received(server)
+    for number, piece in enumerate(pieces):
+        sock.sendall(piece)
+        sent = sum(map(len, pieces[: number + 1]))
+        wait_until(
+            lambda sent=sent: received(server) == before + sent, f"the server to receive {piece!r}"
+        )
+
+
+def cut(data, size):
+    """Cut bytes into pieces of `size`; the last may be shorter."""
+    return [data[begin : begin + size] for begin in range(0, len(data), size)]
+
+
+# The checks of the exercises.  Each prints one line: "yes: ..." or "not yet: ...".
+
+
+def verdict(problem, praise):
+    print(f"not yet: {problem}" if problem else f"yes: {praise}")
+
+
+class Steps:
+    """A server's calls, made one at a time as a student has put them in order."""
+
+    CALLS = ("socket", "bind", "listen", "accept", "recv", "sendall", "close")
+
+    def __init__(self):
+        self.open = []
+        self.listener = self.sock = None
+
+    def socket(self):
+        self.listener = socket.socket()
+        self.listener.settimeout(PATIENCE)
+        self.open.append(self.listener)
+
+    def bind(self):
+        self.listener.bind(("127.0.0.1", 0))
+
+    def listen(self):
+        self.listener.listen()
+        self.client = socket.create_connection(self.listener.getsockname(), PATIENCE)
+        self.open.append(self.client)
+        self.client.sendall(b"PING")
+
+    def accept(self):
+        self.sock, _ = self.listener.accept()
+        self.open.append(self.sock)
+
+    def recv(self):
+        self.request = self.sock.recv(4096)
+
+    def sendall(self):
+        self.sock.sendall(b"+PONG" if self.request == b"PING" else self.request)
+
+    def close(self):
+        self.sock.close()
+
+    def problem(self, steps):
+        """Make the calls; returns what the first one that fails says, None if all is well."""
+        for step in steps:
+            if step not in self.CALLS:
+                return f"{step!r} is none of {', '.join(self.CALLS)}"
+            try:
+                getattr(self, step)()
+            except OSError as error:
+                return f"{step}() fails: {error.strerror or error}"
+            except AttributeError:
+                return f"{step}() has nothing to work on yet"
+        return None if self.answered() else "the client has no reply, or the connection is open"
+
+    def answered(self):
+        return self.sock is not None and self.sock.fileno() == -1 and self.reply() == b"+PONG"
+
+    def reply(self):
+        """All that the client receives until the end of the stream."""
+        reply = b""
+        while True:
+            data = self.client.recv(4096)
+            if not data:
+                return reply
+            reply += data
+
+
+def check_steps(steps):
+    """Exercise 1 of notebook 1: a list of calls, which are made for real."""
+    calls = Steps()
+    try:
+        problem = calls.problem(steps) if steps else "put the seven calls into the list"
+    finally:
+        for sock in calls.open:
+            sock.close()
+    verdict(problem, "the client has received +PONG and the end of the stream")
+
+
+def ask_unframed(sock, request):
+    """The reply of a milestone 1 server: b"" if it has closed, None if it says nothing."""
+    try:
+        sock.sendall(request)
+        return sock.recv(4096)
+    except socket.timeout:
+        return None
+    except ConnectionError:
+        return b""
+
+
+def check_quit(serve_client):
+    """Exercise 2 of notebook 1: a serve_client() that knows QUIT."""
+    with changed_server(1, {"server.py::serve_client": serve_client}) as server:
+        with connect(server.port, PATIENCE) as sock:
+            replies = [ask_unframed(sock, request) for request in (b"PING", b"QUIT", b"PING")]
+        with connect(server.port, PATIENCE) as sock:
+            after = ask_unframed(sock, b"PING")
+    verdict(quit_problem(*replies, after), "answered, closed, and the next client is served")
+
+
+def quit_problem(ping, goodbye, late, after):
+    if ping != b"+PONG":
+        return f"PING got {ping!r}"
+    if goodbye != b"+BYE":
+        return f"QUIT got {goodbye!r}, not b'+BYE'"
+    if late != b"":
+        return f"the connection is open after QUIT: PING got {late!r}"
+    if after != b"+PONG":
+        return f"the next client's PING got {after!r}"
+    return None
+
+
+def check_threads(serve_forever):
+    """Exercise 3 of notebook 1: a serve_forever() with a thread for each client."""
+    with changed_server(1, {"server.py::serve_forever": serve_forever}) as server:
+        with connect(server.port, PATIENCE) as silent, connect(server.port, PATIENCE) as other:
+            beside = ask_unframed(other, b"PING")
+            first = ask_unframed(silent, b"PING")
+    problem = None
+    if beside != b"+PONG":
+        problem = f"beside a silent client PING got {beside!r} within {PATIENCE} s"
+    elif first != b"+PONG":
+        problem = f"the silent client, when it speaks, gets {first!r}"
+    verdict(problem, "both clients are served, whichever speaks first")
+
+
+class ScriptedSocket:
+    """Stands for a socket: each recv() gives the next piece of a script, at most."""
+
+    def __init__(self, pieces):
+        self.pieces = list(pieces)
+        self.ends = 0
+
+    def recv(self, size):
+        if not self.pieces:
+            self.ends += 1
+            if self.ends > 3:
+                raise RuntimeError("recv() is called again and again after the end")
+            return b""
+        piece = self.pieces.pop(0)
+        if len(piece) > size:
+            self.pieces.insert(0, piece[size:])
+        return piece[:size]
+
+
+def outcome(call, *arguments):
+    """What a call returns, or the exception that it raises."""
+    try:
+        return call(*arguments)
+    except Exception as error:  # a student's code may raise anything
+        return error
+
+
+def check_payloads(payloads):
+    """Exercise 1 of notebook 2: the payloads that are in the bytes of the question."""
+    right = [b"GET a", b"", b"PING"]
+    problem = f"{payloads!r} is not what the three headers say" if payloads else "fill the list"
+    verdict(None if payloads == right else problem, "and the second one is empty, not missing")
+
+
+def check_read_full(read_full):
+    """Exercise 2 of notebook 2: read_full() against short reads and early ends."""
+    scripts = [
+        ("all at once", [b"abcd"], b"abcd"),
+        ("byte by byte", [b"a", b"b", b"c", b"d"], b"abcd"),
+        ("more than asked for", [b"abcdef"], b"abcd"),
+        ("the end before the first byte", [], None),
+        ("the end after two bytes", [b"ab"], ConnectionError),
+    ]
+    for name, pieces, expected in scripts:
+        got = outcome(read_full, ScriptedSocket(pieces), 4)
+        right = isinstance(got, expected) if expected is ConnectionError else got == expected
+        if not right:
+            return verdict(f"{name}: got {got!r}", None)
+    return verdict(None, "whole, in pieces, too much, too early: all right")
+
+
+def check_line_reader(make_reader):
+    """Exercise 3 of notebook 2: a reader of lines that keeps what recv() gave too much."""
+    scripts = [
+        ("one line at a time", [b"GET a\n", b"PING\n"], [b"GET a", b"PING", None]),
+        ("two lines in one recv()", [b"GET a\nPING\n"], [b"GET a", b"PING", None]),
+        ("a line in three pieces", [b"GE", b"T ", b"a\n"], [b"GET a", None]),
+        ("a line and a half", [b"GET a\nPI", b"NG\n"], [b"GET a", b"PING", None]),
+        ("an empty line", [b"\nPING\n"], [b"", b"PING", None]),
+        ("the end inside a line", [b"GET a\nPI"], [b"GET a", ConnectionError]),
+    ]
+    for name, pieces, expected in scripts:
+        reader = make_reader(ScriptedSocket(pieces))
+        for want in expected:
+            got = outcome(reader.read_line)
+            right = isinstance(got, want) if want is ConnectionError else got == want
+            if not right:
+                return verdict(f"{name}: got {got!r} instead of {want!r}", None)
+    return verdict(None, "no byte is lost, and none is read twice")
