@@ -1,0 +1,191 @@
+"""Replies that do not fit into the kernel's buffers, and clients that leave without them."""
+
+import pytest
+from harness import commands_only, proc, row
+from harness.pressure import SMALL, caught_up, check_calm, fill, wait_until_still
+
+BATCH = 20  # messages
+PADDING = 500  # bytes in each of them
+PLENTY = 4 * 1024 * 1024  # more bytes of replies than small kernel buffers take
+AMOUNTS = (1, 2, 7, 50, 400, 3000)  # replies due when a client leaves
+
+
+def padded(target, count):
+    """Messages with some weight, all different."""
+    return [target.sized(PADDING) for _ in range(count)]
+
+
+def wire_of(target, messages):
+    return b"".join(target.wire(message.request) for message in messages)
+
+
+def stored(target, client, size):
+    """Store a value of that size; the message that gets it."""
+    message = target.message()
+    key = b"key-" + message.reply[1:]
+    value = message.reply[1:] * (size // len(message.reply))
+    client.command(b"SET " + key + b" " + value, b"+OK")
+    return message._replace(request=b"GET " + key, reply=b"$" + value)
+
+
+def until_blocked(target, client):
+    """Send small batches until the server's replies stop; all messages sent."""
+    messages, owed = [], 0
+    while owed < PLENTY:
+        batch = padded(target, BATCH)
+        client.send_requests(batch, reading=False)
+        messages += batch
+        owed += sum(len(target.wire(message.reply)) for message in batch)
+        if not caught_up(client, owed):
+            break
+    return messages
+
+
+@row(1)
+@pytest.mark.parametrize("size", [3000, 60_000])
+def test_late_reader(target, connect, size):
+    """A client that starts to read late gets every reply, whole and in order."""
+    client = connect(**SMALL)
+    size = min(size, target.max_payload)
+    messages = [target.sized(size) for _ in range(2_000_000 // size)]
+    data = wire_of(target, messages)
+    sent = fill(client, data)
+    client.send(data[sent:])
+    client.expect_replies(messages)
+
+
+@row(7)
+def test_late_reader_of_the_largest_reply(target, connect):
+    """The largest reply arrives whole at a client that starts to read late."""
+    client = connect(**SMALL)
+    message = target.sized(target.max_payload)
+    client.send_requests([message], reading=False)
+    wait_until_still(client)
+    client.expect_replies([message])
+    client.ask(target.message())
+
+
+@row(5)
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what is queued")
+@pytest.mark.parametrize("batches_more", [0, 1, 2])
+def test_write_blocked_in_mid_batch(target, connect, batches_more):
+    """When a write has blocked in the middle of a batch, the client that then only reads gets all."""
+    client = connect(**SMALL)
+    messages = until_blocked(target, client)
+    more = padded(target, batches_more * BATCH)
+    fill_whole(client, target, more)
+    client.expect_replies(messages + more)
+    client.ask(target.message())
+
+
+def fill_whole(client, target, messages):
+    data = wire_of(target, messages)
+    client.send(data[fill(client, data) :])
+
+
+@row(5)
+@commands_only
+@pytest.mark.parametrize("size", [2_000, 40_000, 500_000])
+def test_many_bytes_for_few(target, connect, size):
+    """A batch of short requests gets all its long replies, however long the client waits to read."""
+    client = connect(**SMALL)
+    message = stored(target, client, size)
+    count = 3_000_000 // size
+    client.send_requests([message] * count, reading=False)
+    wait_until_still(client)
+    client.expect_replies([message] * count)
+    client.ask(target.message())
+
+
+@row(10)
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what is queued")
+def test_half_close_while_output_is_blocked(target, connect):
+    """A client that half-closes while replies are blocked still gets every one, then the end."""
+    client = connect(**SMALL)
+    messages = until_blocked(target, client)
+    client.half_close()
+    client.expect_replies(messages)
+    client.expect_eof()
+
+
+@row(10)
+@commands_only
+@pytest.mark.parametrize("size", [2_000, 40_000, 500_000])
+def test_half_close_with_long_replies_due(target, connect, size):
+    """Half-closing behind a batch loses none of its replies, however long they are."""
+    client = connect(**SMALL)
+    message = stored(target, client, size)
+    count = 3_000_000 // size
+    client.send_requests([message] * count, reading=False)
+    client.half_close()
+    wait_until_still(client)
+    client.expect_replies([message] * count)
+    client.expect_eof()
+
+
+def leave_by_closing(client):
+    client.close()  # with replies unread the kernel makes this a reset
+
+
+def leave_by_reset(client):
+    client.reset()
+
+
+def leave_by_half_close_and_reset(client):
+    client.half_close()
+    client.reset()
+
+
+LEAVE = [leave_by_closing, leave_by_reset, leave_by_half_close_and_reset]
+
+
+@row(4)
+@pytest.mark.parametrize("leave", LEAVE, ids=lambda leave: leave.__name__)
+def test_hang_up_with_replies_due(target, server, connect, leave):
+    """A client that leaves while replies are due to it disturbs nobody."""
+    for amount in AMOUNTS:
+        client = connect()
+        fill(client, wire_of(target, padded(target, amount)))
+        leave(client)
+        with connect() as other:
+            other.ask(target.message())
+
+
+@row(4)
+@pytest.mark.parametrize("leave", LEAVE, ids=lambda leave: leave.__name__)
+def test_hang_up_while_output_is_blocked(target, start, connect, leave):
+    """A client that leaves while a write to it is blocked disturbs nobody, and leaves no work behind."""
+    server = start()
+    for amount in (PLENTY // 8, PLENTY):
+        client = connect(server, **SMALL)
+        fill(client, wire_of(target, padded(target, amount // PADDING)))
+        leave(client)
+        with connect(server) as other:
+            other.ask(target.message())
+    check_calm(server, "after clients that left while output was blocked")
+
+
+@row(16, "no")
+def test_a_client_that_never_reads_holds_up_everybody(target, connect):
+    """One that serves its clients in turn waits for one that does not read, and the others wait, too."""
+    deaf = connect(**SMALL)
+    fill(deaf, wire_of(target, padded(target, PLENTY // PADDING)))
+    other, message = connect(), target.message()
+    other.send_requests([message])
+    other.expect_nothing()
+    deaf.reset()
+    other.expect_replies([message])
+
+
+@row(19, "no")
+def test_one_busy_client_keeps_the_other_waiting(target, connect):
+    """One that serves its clients in turn answers a busy one for as long as that stays."""
+    busy, other = connect(), connect()
+    waiting = target.message()
+    busy.ask(target.message())
+    other.send_requests([waiting])
+    for message in target.messages(300):
+        busy.ask(message)
+    other.expect_nothing()
+    busy.close()
+    other.expect_replies([waiting])

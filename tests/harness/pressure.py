@@ -1,0 +1,117 @@
+"""Bring a server into trouble, and see what that costs it."""
+
+import select
+import time
+
+from harness import proc
+from harness.failure import check
+
+# A client like this makes the kernel hold some 200 KiB of replies instead of 6 MiB.
+SMALL = {"segment": 536, "receive_buffer": 8192}
+QUIET = 0.25  # seconds without a byte moving, after which a server counts as blocked
+WINDOW = 0.5  # seconds over which CPU time is measured
+WINDOWS = 4
+BUSY = 0.25  # of a processor; a server that has nothing to do uses none
+SETTLE_SECONDS = 10
+
+
+def fill(client, data):
+    """Send from `data` until the server takes no more; returns how many bytes went."""
+    sent = 0
+    while sent < len(data):
+        client.poller.modify(client.sock, select.POLLOUT)
+        if not client.poller.poll(QUIET * 1000):
+            break
+        try:
+            sent += client.sock.send(memoryview(data)[sent : sent + 65536])
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            client.fail(f"sending failed: {error.strerror}", "a client that is made to wait, not cut")
+    client.note(f"-> {sent} bytes, no reply read")
+    return sent
+
+
+def in_kernel(client):
+    """Bytes of replies that have left the server and are still unread."""
+    mine, its = client.sock.getsockname()[1], client.server.port
+    return proc.queued(its, mine)[0] + proc.queued(mine, its)[1]
+
+
+def caught_up(client, owed):
+    """Do `owed` bytes of replies come into the kernel?  False: the server is blocked."""
+    deadline = time.monotonic() + QUIET
+    while in_kernel(client) < owed:
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def wait_until_still(client):
+    """Wait until no more bytes of replies come, although none are read."""
+    held, since = in_kernel(client), time.monotonic()
+    while time.monotonic() - since < QUIET:
+        time.sleep(0.02)
+        now = in_kernel(client)
+        if now != held:
+            held, since = now, time.monotonic()
+
+
+def busy_share(server):
+    """The CPU time that the server uses, as a share of one processor."""
+    cpu, began = server.cpu_seconds(), time.monotonic()
+    time.sleep(WINDOW)
+    return (server.cpu_seconds() - cpu) / (time.monotonic() - began)
+
+
+def check_calm(server, when, hint=None):
+    """Fail if the server keeps the processor busy with nothing to do.
+
+    A spin never ends, so the calmest of several looks is the one that counts.
+    """
+    shares = []
+    while len(shares) < WINDOWS:
+        shares.append(busy_share(server))
+        if shares[-1] < BUSY:
+            return
+    check(
+        False,
+        f"{when}, the server used {min(shares):.0%} of a processor",
+        "next to none: nothing is left to do",
+        hint or "something stays ready in poll() and nobody handles it",
+    )
+
+
+def check_open_files(server, before, when):
+    """Fail unless the server's open files go back to `before`."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while server.open_files() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    check(
+        server.open_files() <= before,
+        f"{server.open_files()} open files {when}, {before} before",
+        "as many as before",
+        "close() the socket of every client that has left, however it left",
+    )
+
+
+def growth(server, act):
+    """By how many bytes the server's memory grows while `act()` runs and just after."""
+    before = server.memory()
+    act()
+    return settled_memory(server) - before
+
+
+def settled_memory(server):
+    """The server's memory once it has stopped changing."""
+    memory, since = server.memory(), time.monotonic()
+    while time.monotonic() - since < QUIET:
+        time.sleep(0.05)
+        now = server.memory()
+        if now != memory:
+            memory, since = now, time.monotonic()
+    return memory
+
+
+def mib(count):
+    return f"{count / 2**20:.1f} MiB"
