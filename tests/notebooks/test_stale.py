@@ -24,7 +24,7 @@ def test_a_new_execution_gives_the_same_file(path):
 
 
 def shown(cell):
-    return json.dumps(cell.outputs, indent=1, ensure_ascii=False)
+    return json.dumps(cell.outputs, indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def compare(where, old, new):
