@@ -1,0 +1,331 @@
+"""The clients: how replies are shown, and each way of running one, as a real process."""
+
+import os
+import pty
+import re
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from lab.servers import STAGES, start_server
+from lab.wire import frame, receive_frame
+from loading import load_milestone
+
+MIB = 1024 * 1024
+SECONDS = 60  # no client here takes longer
+client_module = load_milestone(4, "client").client
+
+
+def run_client(stage, port, *words, text=b"", **popen):
+    """Run a client to its end with `text` on its standard input."""
+    argv = [sys.executable, str(STAGES[stage] / "client.py"), "--port", str(port), *words]
+    return subprocess.run(argv, input=text, capture_output=True, timeout=SECONDS, **popen)
+
+
+def output(stage, port, *words, text=b""):
+    """What a client prints that must end well, as lines."""
+    result = run_client(stage, port, *words, text=text)
+    assert (result.returncode, result.stderr) == (0, b"")
+    return result.stdout.splitlines()
+
+
+@contextmanager
+def scripted_server(serve):
+    """A server for one client in a thread: serve(socket) is called; yields the port.
+
+    What serve() raises is raised at the end of the `with` block.
+    """
+    errors = []
+
+    def run():
+        try:
+            sock, _ = listener.accept()
+            with sock:
+                sock.settimeout(SECONDS)
+                serve(sock)
+        except Exception as error:
+            errors.append(error)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SECONDS)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(SECONDS)
+    assert not thread.is_alive(), "the scripted server did not end"
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3, 4], ids="stage{}".format)
+def served(request):
+    with start_server(request.param) as server:
+        yield request.param, server.port
+
+
+@pytest.fixture(scope="module")
+def port4():
+    with start_server(4) as server:
+        yield server.port
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        (b"+OK", "OK"),
+        (b"+a\nb", "a\\nb"),
+        (b"$", '""'),
+        (b"$text", '"text"'),
+        (b'$a"b\\c', '"a\\"b\\\\c"'),
+        (b"$\r\n\t\0\x7f\xff ~", '"\\r\\n\\t\\x00\\x7f\\xff ~"'),
+        (b":-12", "(integer) -12"),
+        (b"_", "(nil)"),
+        (b"-ERR no", "(error) ERR no"),
+        (b"-ERR \x1b[31m", "(error) ERR \\x1b[31m"),
+        (b"", '(not a reply) ""'),
+        (b"?what", '(not a reply) "?what"'),
+    ],
+)
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+def test_a_reply_is_shown_as_redis_cli_would(stage, reply, shown):
+    client = load_milestone(stage, "client").client
+    assert client.format_reply(reply) == shown
+
+
+def test_every_byte_is_shown_as_printable_ascii_and_differently():
+    shown = [client_module.format_reply(b"$" + bytes([byte])) for byte in range(256)]
+    assert len(set(shown)) == 256
+    assert all(re.fullmatch("[ -~]+", text) for text in shown)
+
+
+def test_one_command(served):
+    stage, port = served
+    assert output(stage, port, "SET", "one", "two words") == [b"OK"]
+    assert output(stage, port, "GET", "one") == [b'"two words"']
+    assert output(stage, port, "GET", "two") == [b"(nil)"]
+    assert output(stage, port, "FLY") == [b"(error) ERR unknown command 'FLY'"]
+
+
+def test_a_command_that_is_not_utf_8(served):
+    stage, port = served
+    assert output(stage, port, b"ECHO", b"\xff\xfe") == [b'"\\xff\\xfe"']
+
+
+def test_a_command_a_line(served):
+    stage, port = served
+    text = b"SET k 1\n\nINCR k\nECHO \xff x\nGET k"
+    assert output(stage, port, text=text) == [b"OK", b"(integer) 2", b'"\\xff x"', b'"2"']
+
+
+def test_a_prompt(served):
+    stage, port = served
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(STAGES[stage] / "client.py"), "--port", str(port)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "dumb"},
+    )
+    os.close(theirs)
+    prompt = b"127.0.0.1:%d> " % port
+    try:
+        read_until(ours, prompt)
+        os.write(ours, b"SET typed 7\n")
+        assert b"OK" in read_until(ours, prompt)
+        os.write(ours, b"INCR typed\n")
+        assert b"(integer) 8" in read_until(ours, prompt)
+        os.write(ours, b"\x04")  # Ctrl-D
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(fd, end):
+    """What a terminal shows up to `end`."""
+    deadline, shown = time.monotonic() + SECONDS, b""
+    while end not in shown:
+        ready, _, _ = select.select([fd], [], [], max(0, deadline - time.monotonic()))
+        assert ready, f"waited {SECONDS} s for {end!r}, the terminal shows {shown!r}"
+        shown += os.read(fd, 4096)
+    return shown
+
+
+@pytest.mark.parametrize("options", [("PING",), (), ("--pipeline",)])
+def test_nobody_listens(options):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound, but not listening
+        port = unused.getsockname()[1]
+        result = run_client(4, port, *options, text=b"PING\n")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert b"is the server running?" in result.stderr
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+def test_the_server_closes_without_a_reply(stage):
+    with scripted_server(lambda sock: sock.recv(4)) as port:
+        result = run_client(stage, port, "PING")
+    assert result.returncode == 1
+    assert result.stdout == b""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert b"client.py: lost 127.0.0.1:" in result.stderr
+
+
+@pytest.mark.parametrize("stage", [2, 3, 4])
+def test_a_reply_of_impossible_length(stage):
+    with scripted_server(lambda sock: sock.sendall(b"\xff\xff\xff\xff")) as port:
+        result = run_client(stage, port, "PING")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert b"payload of 4294967295 bytes" in result.stderr
+
+
+# --pipeline
+
+
+def numbered(count, size):
+    """Requests that ask for distinct replies of about `size` bytes, and these as shown."""
+    filler = b"." * size
+    values = [b"%d%s" % (number, filler) for number in range(count)]
+    return b"".join(b"ECHO %s\n" % value for value in values), [b'"%s"' % value for value in values]
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(0, 0), (1, 0), (20_000, 0), (10_000, 2000), (20, MIB - 20)]
+)
+def test_pipelined_replies_come_in_order(port4, count, size):
+    # 20 MiB are more than the kernel holds: sending it all before reading would hang.
+    text, shown = numbered(count, size)
+    assert output(4, port4, "--pipeline", text=text) == shown
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_the_pipelining_client_suits_the_earlier_servers(stage):
+    text, shown = numbered(2_000, 100)
+    with start_server(stage) as server:
+        assert output(4, server.port, "--pipeline", text=text) == shown
+
+
+def test_pipelined_input_of_any_shape(port4):
+    text = b"\n\nECHO \xff\0\r\n\nPING\n\n" + b"ECHO no newline"
+    assert output(4, port4, "--pipeline", text=text) == [
+        b'"\\xff\\x00\\r"',
+        b"PONG",
+        b'"no newline"',
+    ]
+
+
+def test_a_pipelined_line_is_answered_while_the_input_stays_open(port4):
+    argv = [sys.executable, str(STAGES[4] / "client.py"), "--port", str(port4), "--pipeline"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        killer = threading.Timer(SECONDS, process.kill)
+        killer.start()
+        for number in range(3):
+            process.stdin.write(b"ECHO %d\n" % number)
+            process.stdin.flush()
+            assert process.stdout.readline() == b'"%d"\n' % number
+        process.stdin.close()
+        assert process.wait() == 0
+        killer.cancel()
+
+
+def test_a_pipelined_line_of_the_greatest_length_and_one_longer(port4):
+    longest = b"ECHO " + b"x" * (MIB - 5)
+    assert output(4, port4, "--pipeline", text=longest + b"\n") == [b'"%s"' % longest[5:]]
+    result = run_client(4, port4, "--pipeline", text=b"PING\n" + longest + b"y\nPING\n")
+    assert result.returncode == 1
+    assert result.stdout == b"PONG\n", "what was sent before is shown"
+    assert result.stderr.startswith(b"client.py: not sent: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_line_without_end_is_given_up():
+    # Without a limit the client would collect it until memory runs out.
+    def serve(sock):
+        assert receive_frame(sock) == b"first"
+        sock.sendall(frame(b"+1"))
+        assert sock.recv(1) == b"", "no part of the line may be sent"
+
+    with scripted_server(serve) as port:
+        result = run_client(4, port, "--pipeline", text=b"first\n" + b"x" * (4 * MIB))
+    assert result.stdout == b"1\n"
+    assert result.returncode == 1
+    assert b"not sent" in result.stderr
+
+
+def test_the_server_leaves_midway():
+    def serve(sock):
+        for number in range(3):
+            receive_frame(sock)
+            sock.sendall(frame(b":%d" % number))
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65536):
+            pass
+
+    with scripted_server(serve) as port:
+        result = run_client(4, port, "--pipeline", text=b"PING\n" * 1000)
+    assert result.stdout.splitlines() == [b"(integer) 0", b"(integer) 1", b"(integer) 2"]
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert b"lost" in result.stderr
+
+
+def test_a_server_that_does_not_answer_is_not_flooded():
+    requests, read = 40_000, []
+
+    def serve(sock):
+        # The window is full when nothing comes for a while.  On a slow machine
+        # that may seem so too early; then less was sent, and the bound holds.
+        while select.select([sock], [], [], 1)[0]:
+            read.append(sock.recv(65536))
+        data = bytearray(b"".join(read))
+        for number in range(requests):
+            while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "little"):
+                data += sock.recv(65536)
+            del data[: 4 + int.from_bytes(data[:4], "little")]
+            sock.sendall(frame(b":%d" % number))
+
+    text, _ = numbered(requests, 400)  # 16 MiB
+    with scripted_server(serve) as port:
+        lines = output(4, port, "--pipeline", text=text)
+    assert lines == [b"(integer) %d" % number for number in range(requests)]
+    batches = client_module.WINDOW + 3  # one is being sent, one read, one waits to be queued
+    assert sum(map(len, read)) <= batches * (2 * client_module.BATCH_SIZE)
+
+
+def test_whoever_reads_the_output_leaves(port4):
+    text, shown = numbered(20_000, 100)
+    argv = [sys.executable, str(STAGES[4] / "client.py"), "--port", str(port4), "--pipeline"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        feeder = threading.Thread(target=feed, args=(process.stdin, text))
+        feeder.start()
+        assert process.stdout.readline() == shown[0] + b"\n"
+        process.stdout.close()
+        assert process.wait(SECONDS) == 1
+        feeder.join(SECONDS)
+        assert process.stderr.read() == b"", "as after `| head -1`: silent"
+
+
+def feed(pipe, text):
+    """Write what a process takes of `text`; it may end early."""
+    try:
+        with pipe:
+            pipe.write(text)
+    except BrokenPipeError:
+        return
+
+
+def test_pipeline_and_a_command_are_a_usage_error(port4):
+    result = run_client(4, port4, "--pipeline", "PING")
+    assert result.returncode == 2
+    assert b"standard input" in result.stderr
