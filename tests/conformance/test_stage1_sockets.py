@@ -1,12 +1,14 @@
-"""Requests and replies on a connection, whatever the wire."""
+"""Connections, and requests and replies in turn, whatever the wire."""
 
 from harness import commands_only, gate, numbers, row
+
+ROUNDS = 20
 
 
 @gate
 @row(1)
 def test_one_request_gets_one_reply(target, connect):
-    """One request gets one reply."""
+    """One request gets one reply, and nothing after it."""
     client = connect()
     client.ask(target.message())
     client.half_close()
@@ -17,8 +19,33 @@ def test_one_request_gets_one_reply(target, connect):
 def test_several_requests_in_turn(target, connect):
     """Several requests in turn on one connection each get their own reply."""
     client = connect()
-    for _ in range(50):
+    for _ in range(5 * ROUNDS):
         client.ask(target.message())
+
+
+@row(1)
+def test_several_clients_in_turn(target, connect):
+    """When one client has left, the next one is served."""
+    for _ in range(ROUNDS):
+        client = connect()
+        client.ask(target.message())
+        client.close()
+
+
+@row(1)
+def test_requests_of_many_lengths(target, connect):
+    """A request's length does not matter."""
+    client = connect()
+    for size in [*range(1, 130), 255, 256, 257, 511, 512]:
+        client.ask(target.sized(size))
+
+
+@row(1)
+def test_server_closes_when_the_client_has(target, connect):
+    """When the client has sent all it will, the server closes the connection, too."""
+    client = connect()
+    client.half_close()
+    client.expect_eof()
 
 
 @commands_only
@@ -29,7 +56,57 @@ def test_next_client_gets_what_one_set(target, connect):
     first = connect()
     first.command(b"SET " + key + b" from the first", b"+OK")
     first.close()
-    connect().command(b"GET " + key, b"$from the first")
+    second = connect()
+    second.command(b"GET " + key, b"$from the first")
+    second.command(b"DEL " + key, b":1")
+    second.close()
+    connect().command(b"GET " + key, b"_")
+
+
+@row(4)
+def test_clients_that_say_nothing(target, connect):
+    """A client that connects and leaves without a word disturbs nobody."""
+    for _ in range(ROUNDS):
+        connect().close()
+        connect().reset()
+    connect().ask(target.message())
+
+
+@row(4)
+def test_reset_between_requests(target, connect):
+    """A client that resets its connection (RST) does not disturb the next one."""
+    for _ in range(ROUNDS):
+        client = connect()
+        client.ask(target.message())
+        client.reset()
+        connect_and_ask(target, connect)
+
+
+@row(4)
+def test_reset_with_a_reply_due(target, connect):
+    """A client that resets before it has read its reply does not disturb the next one."""
+    for _ in range(ROUNDS):
+        client = connect()
+        client.send_requests([target.message()])
+        client.reset()
+        connect_and_ask(target, connect)
+
+
+@row(4)
+def test_hang_up_with_replies_due(target, connect):
+    """Writing to a client that has hung up must not end the server (SIGPIPE, EPIPE)."""
+    for count in range(ROUNDS):
+        client = connect()
+        for _ in range(2 + count % 3):
+            client.send_requests([target.message()])
+        client.close()
+    connect_and_ask(target, connect)
+
+
+def connect_and_ask(target, connect):
+    client = connect()
+    client.ask(target.message())
+    client.close()
 
 
 @row(5, "no")
@@ -56,3 +133,17 @@ def test_second_client_waits_for_the_first(target, connect):
     second.expect_nothing()
     first.close()
     second.expect_replies([message])
+
+
+@row(12, "no")
+def test_clients_at_once_are_served_one_by_one(target, connect):
+    """Of many clients at once a blocking server serves one, until that one leaves."""
+    clients = [connect() for _ in range(ROUNDS)]
+    messages = target.messages(len(clients))
+    for client, message in zip(clients, messages):
+        client.send_requests([message])
+    for number, (client, message) in enumerate(zip(clients, messages), 1):
+        client.expect_replies([message])
+        if number == 1:
+            clients[-1].expect_nothing()
+        client.close()
