@@ -139,7 +139,7 @@ def run_pipeline(sock):
 def send_batches(sock, due):
     """Send standard input, a frame a line; what goes wrong is put into `due`."""
     try:
-        for lines in read_batches(sys.stdin.buffer):
+        for lines in read_batches():
             frames = [encode_frame(line) for line in lines if line]
             due.put(len(frames))
             write_all(sock, b"".join(frames))
@@ -148,10 +148,13 @@ def send_batches(sock, due):
         due.put(error)
 
 
-def read_batches(file):
-    """Yield lists of lines, each of what the file has at the moment."""
+def read_batches():
+    """Yield lists of lines, each of what standard input has at the moment."""
+    # Not through sys.stdin: the lock that a thread holds while it waits there
+    # would abort Python's exit when the server is lost meanwhile.
+    stdin = sys.stdin.fileno()
     rest = b""
-    while chunk := file.read1(BATCH_SIZE):
+    while chunk := os.read(stdin, BATCH_SIZE):
         *lines, rest = (rest + chunk).split(b"\n")
         yield lines
         if len(rest) > MAX_PAYLOAD:
