@@ -151,17 +151,36 @@ def ask_unframed(sock, request):
         return b""
 
 
+def last_words(server):
+    """How a server that should be running has ended; None if it has not."""
+    try:
+        status = server.process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None
+    lines = server.stderr().splitlines()
+    return f"the server has ended: {lines[-1] if lines else f'exit status {status}'}"
+
+
+def check_with_server(symbol, function, problem_of, praise):
+    """Put a function in the place of `symbol` in milestone 1, and let problem_of(port) try it."""
+    with changed_server(1, {symbol: function}) as server:
+        try:
+            problem = problem_of(server.port)
+        except ConnectionError:
+            problem = "no connection"
+        verdict(problem and (last_words(server) or problem), praise)
+
+
 def check_quit(serve_client):
     """Exercise 2 of notebook 1: a serve_client() that knows QUIT."""
-    with changed_server(1, {"server.py::serve_client": serve_client}) as server:
-        with connect(server.port, PATIENCE) as sock:
-            replies = [ask_unframed(sock, request) for request in (b"PING", b"QUIT", b"PING")]
-        with connect(server.port, PATIENCE) as sock:
-            after = ask_unframed(sock, b"PING")
-    verdict(quit_problem(*replies, after), "answered, closed, and the next client is served")
+    check_with_server("server.py::serve_client", serve_client, quit_problem, "answered and closed")
 
 
-def quit_problem(ping, goodbye, late, after):
+def quit_problem(port):
+    with connect(port, PATIENCE) as sock:
+        ping, goodbye, late = (ask_unframed(sock, word) for word in (b"PING", b"QUIT", b"PING"))
+    with connect(port, PATIENCE) as sock:
+        after = ask_unframed(sock, b"PING")
     if ping != b"+PONG":
         return f"PING got {ping!r}"
     if goodbye != b"+BYE":
@@ -175,16 +194,18 @@ def quit_problem(ping, goodbye, late, after):
 
 def check_threads(serve_forever):
     """Exercise 3 of notebook 1: a serve_forever() with a thread for each client."""
-    with changed_server(1, {"server.py::serve_forever": serve_forever}) as server:
-        with connect(server.port, PATIENCE) as silent, connect(server.port, PATIENCE) as other:
-            beside = ask_unframed(other, b"PING")
-            first = ask_unframed(silent, b"PING")
-    problem = None
+    check_with_server("server.py::serve_forever", serve_forever, threads_problem, "both are served")
+
+
+def threads_problem(port):
+    with connect(port, PATIENCE) as silent, connect(port, PATIENCE) as other:
+        beside = ask_unframed(other, b"PING")
+        first = ask_unframed(silent, b"PING")
     if beside != b"+PONG":
-        problem = f"beside a silent client PING got {beside!r} within {PATIENCE} s"
-    elif first != b"+PONG":
-        problem = f"the silent client, when it speaks, gets {first!r}"
-    verdict(problem, "both clients are served, whichever speaks first")
+        return f"beside a silent client PING got {beside!r} within {PATIENCE} s"
+    if first != b"+PONG":
+        return f"the silent client, when it speaks, gets {first!r}"
+    return None
 
 
 class ScriptedSocket:

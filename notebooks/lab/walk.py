@@ -28,6 +28,7 @@ from lab.servers import ROOT, STAGES
 MIN_WORDS = 12  # shorter than that explains nothing
 # How prose calls the chunks that have no name in the code.
 SPOKEN = {"__doc__": "docstring", "imports": "import"}
+FRAME_STYLE = "font-family:monospace;line-height:1.4;overflow-x:auto"
 STYLES = {"+": "color:#0b5394;background:#dceaf9", "-": "color:#8a3b00;background:#fbe9d9"}
 
 # old, new: the chunk's text, None where it does not exist; moved: it stands in
@@ -197,7 +198,7 @@ class Drawing:
             text = html.escape(f"{sign} {line}".rstrip(), quote=False)
             style = STYLES.get(sign)
             rows.append(f'<span style="{style}">{text}</span>' if style else text)
-        return '<pre style="line-height:1.4;overflow-x:auto">' + "\n".join(rows) + "</pre>"
+        return f'<pre style="{FRAME_STYLE}">' + "\n".join(rows) + "</pre>"
 
 
 class Walk:

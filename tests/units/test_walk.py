@@ -261,7 +261,7 @@ def test_a_drawing_shows_every_line_with_its_sign_in_text_and_html():
     drawing = walk.Drawing(change, "")
     assert repr(drawing) == "s.py::f  (changed)\n  def f():\n-     a <= 1\n+     b <= 1"
     assert drawing._repr_html_() == (
-        '<pre style="line-height:1.4;overflow-x:auto"><b>s.py::f  (changed)</b>\n'
+        '<pre style="font-family:monospace;line-height:1.4;overflow-x:auto"><b>s.py::f  (changed)</b>\n'
         "  def f():\n"
         '<span style="color:#8a3b00;background:#fbe9d9">-     a &lt;= 1</span>\n'
         '<span style="color:#0b5394;background:#dceaf9">+     b &lt;= 1</span></pre>'
