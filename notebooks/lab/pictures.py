@@ -215,12 +215,14 @@ def draw_buffer(canvas, left, y, scale, capacity, begin, end):
         width = scale * (stop - start)
         if width:
             canvas.box(left + scale * start, y, width, 30, color, fill)
-        if width > CHARACTER * len(name):
+        if width >= CHARACTER * len(name):
             canvas.text(left + scale * (start + stop) / 2, y + 20, name, color, "middle")
     pointers = {}
     places = {"buffer_begin": 0, "data_begin": begin, "data_end": end, "buffer_end": capacity}
     for name, place in places.items():
         pointers.setdefault(place, []).append(name)
+    if not capacity:
+        canvas.text(left, y + 20, "no memory", GREY)
     # Two rows, so that neighbouring names don't run into each other.
     for number, (place, names) in enumerate(pointers.items()):
         x, row, words = left + scale * place, number % 2, " = ".join(names)
@@ -245,12 +247,13 @@ def water_mark(moments, high_water):
         canvas.box(x, floor - level, width, level, BLUE, PALE_BLUE)
         canvas.line([(x - 8, mark), (x + width + 8, mark)], ORANGE, 2, "6 4")
         # What comes in is drawn above the tank: an arrow, or a closed valve.
+        pipe = x + 30
         if reads:
-            canvas.arrow(x + width / 2, 8, x + width / 2, 44, BLUE)
+            canvas.arrow(pipe, 8, pipe, 44, BLUE)
         else:
-            canvas.line([(x + width / 2 - 18, 30), (x + width / 2 + 18, 30)], ORANGE, 5)
+            canvas.line([(pipe - 18, 30), (pipe + 18, 30)], ORANGE, 5)
         words = "want_read" if reads else "not want_read"
-        canvas.text(x + width / 2 + (10 if reads else 24), 24, words, BLUE if reads else ORANGE)
+        canvas.text(pipe + 26, 34, words, BLUE if reads else ORANGE)
         for line, words in enumerate(wrap(caption, column - 16)):
             canvas.text(x + width / 2, floor + 22 + 18 * line, words, anchor="middle")
     canvas.text(24, floor - 120 * high_water / full - 6, "high-water mark", ORANGE)
@@ -261,7 +264,7 @@ def water_mark(moments, high_water):
     return canvas.picture(floor + 84, f"Unsent replies against the high-water mark. {said}.")
 
 
-PLOT = (90, 28, 500, 300)  # left, top, width, height of a chart's frame
+PLOT = (90, 28, 580, 300)  # left, top, width, height of a chart's frame
 DASHES = ("", "8 4", "2 4", "12 3 2 3")
 
 
