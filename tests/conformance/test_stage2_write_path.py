@@ -7,6 +7,7 @@ from harness.pressure import SMALL, caught_up, check_calm, fill, wait_until_stil
 BATCH = 20  # messages
 PADDING = 500  # bytes in each of them
 PLENTY = 4 * 1024 * 1024  # more bytes of replies than small kernel buffers take
+LARGE_BUFFERS = 1024 * 1024  # with that much in the kernel there is no stall to be found
 AMOUNTS = (1, 2, 7, 50, 400, 3000)  # replies due when a client leaves
 
 
@@ -31,7 +32,7 @@ def stored(target, client, size):
 def until_blocked(target, client):
     """Send small batches until the server's replies stop; all messages sent."""
     messages, owed = [], 0
-    while owed < PLENTY:
+    while owed < LARGE_BUFFERS:
         batch = padded(target, BATCH)
         client.send_requests(batch, reading=False)
         messages += batch

@@ -1,0 +1,305 @@
+"""Clients that flood, that never read, that vanish: what they cost the server and the others."""
+
+import select
+import threading
+
+import pytest
+from harness import check, commands_only, row
+from harness.pressure import SMALL, check_calm, check_open_files, fill, growth, mib, settled_memory
+
+MIB = 1024 * 1024
+LESS, MORE = 8 * MIB, 32 * MIB  # two amounts of bytes sent and not read
+FLOOD_LIMIT = 16 * MIB  # bytes of replies to one client while another waits for one
+FLOOD_BUFFER = 256 * 1024  # SO_RCVBUF: replies on their way are not the server's choice
+QUESTIONS = 5
+ROUND = 3000  # connections
+KEPT_PER_CONNECTION = 1024  # bytes; a leak of a connection's state is more
+
+
+def flood_of(target, amount):
+    """About that many bytes of requests."""
+    requests = b"".join(target.wire(m.request) for m in (target.sized(1000) for _ in range(200)))
+    return requests * (amount // len(requests))
+
+
+# One client that does not read
+
+
+@row(16)
+def test_others_are_served_beside_one_that_never_reads(target, connect):
+    """While one client sends for ever and never reads, the others are served."""
+    deaf = connect(**SMALL)
+    fill(deaf, flood_of(target, LESS))
+    for _ in range(3):
+        connect().ask(target.message())
+
+
+@row(16)
+def test_memory_beside_one_that_never_reads(target, start, connect):
+    """A client that sends for ever and never reads does not make the server's memory grow for ever."""
+    server = start()
+    deaf = connect(server)
+    small = growth(server, lambda: fill(deaf, flood_of(target, LESS)))
+    large = growth(server, lambda: fill(deaf, flood_of(target, MORE - LESS)))
+    check(
+        large < (MORE - LESS) / 2,
+        f"memory grew by {mib(small)} when {mib(LESS)} were sent and no reply read, "
+        f"and by {mib(large)} more for another {mib(MORE - LESS)}",
+        "a bound: the server stops reading from a client that does not read",
+        "while replies wait to be sent, do not ask poll() whether more requests can be read",
+        deaf,
+    )
+    connect(server).ask(target.message())
+
+
+@row(16)
+@commands_only
+@pytest.mark.parametrize("size", [1000, 250_000])
+def test_memory_for_unread_replies(target, start, connect, size):
+    """Unread replies are bounded by their bytes: a batch of short requests can't fill the memory."""
+    server = start()
+    client = connect(server, **SMALL)
+    value = b"v" * size
+    client.command(b"SET long " + value, b"+OK")
+    requests = target.wire(b"GET long") * (LESS // size)
+    small = growth(server, lambda: fill(client, requests))
+    large = growth(server, lambda: fill(client, requests * (MORE // LESS)))
+    check(
+        large < MORE / 2,
+        f"memory grew by {mib(small)} with {mib(LESS)} of replies due and unread, "
+        f"and by {mib(large)} more with another {mib(MORE)}",
+        "a bound: requests wait while their client's earlier replies do",
+        "stop answering once the output buffer is full; go on when it has been sent",
+        client,
+    )
+
+
+# One client that floods
+
+
+class Flood:
+    """A client in two threads: one sends requests for ever, the other reads and counts."""
+
+    def __init__(self, client, requests):
+        self.sock = client.sock
+        self.requests = requests
+        self.received = 0  # bytes of replies
+        self.running = True
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.send, self.read)]
+        for thread in self.threads:
+            thread.start()
+
+    def send(self):
+        rest = memoryview(self.requests)
+        while self.running:
+            if self.ready(select.POLLOUT):
+                rest = rest[self.transfer(lambda: self.sock.send(rest)) :]  # noqa: B023
+                rest = rest or memoryview(self.requests)
+
+    def read(self):
+        while self.running:
+            if self.ready(select.POLLIN):
+                self.received += self.transfer(lambda: len(self.sock.recv(MIB)))
+
+    def ready(self, event):
+        poller = select.poll()
+        poller.register(self.sock, event)
+        return poller.poll(100)
+
+    def transfer(self, call):
+        try:
+            return call()
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.running = False  # the main thread sees that nothing comes any more
+            return 0
+
+    def stop(self):
+        self.running = False
+        for thread in self.threads:
+            thread.join()
+
+
+@row(19)
+@pytest.mark.parametrize("size", [4, 2000])
+def test_fair(target, start, connect, size):
+    """While one client floods the server and reads, another one's request is answered soon."""
+    server = start()
+    busy, other = connect(server, receive_buffer=FLOOD_BUFFER), connect(server)
+    other.ask(target.message())
+    flood = Flood(busy, target.wire(target.sized(size).request) * (4 * MIB // (size + 4)))
+    try:
+        for _ in range(QUESTIONS):
+            ask_beside(flood, other, target.message())
+    finally:
+        flood.stop()
+
+
+def ask_beside(flood, other, message):
+    """Ask, and fail if the flood gets too many replies before this one comes."""
+    before = flood.received
+    other.send_requests([message])
+    other.poller.modify(other.sock, select.POLLIN)
+    while not other.poller.poll(20):
+        check(
+            flood.received - before < FLOOD_LIMIT,
+            f"one client got {mib(flood.received - before)} of replies while another waited for one",
+            "some work for each client that is ready, then the next one's turn",
+            "a handler must not read or answer until there is nothing left: limit it to one recv()",
+            other,
+        )
+    other.expect_replies([message])
+
+
+# Clients that leave, and the processor
+
+
+def stay_silent(target, client):
+    client.ask(target.message())
+
+
+def close(target, client):
+    client.ask(target.message())
+    client.close()
+
+
+def half_close(target, client):
+    client.ask(target.message())
+    client.half_close()
+
+
+def reset(target, client):
+    client.ask(target.message())
+    client.reset()
+
+
+def close_inside_frame(target, client):
+    client.send(target.wire(target.message().request)[:6])
+    client.close()
+
+
+def half_close_inside_frame(target, client):
+    client.send(target.wire(target.message().request)[:6])
+    client.half_close()
+
+
+def reset_inside_frame(target, client):
+    client.send(target.wire(target.message().request)[:6])
+    client.reset()
+
+
+def announce_too_much(target, client):
+    client.send((target.max_payload + 1).to_bytes(4, "little"))
+
+
+def leave_replies_unread(target, client):
+    client.send_requests(target.messages(100), reading=False)
+    client.close()
+
+
+def stay_with_replies_unread(target, client):
+    fill(client, flood_of(target, 2 * MIB))
+
+
+WAYS = [
+    stay_silent,
+    close,
+    half_close,
+    reset,
+    close_inside_frame,
+    half_close_inside_frame,
+    reset_inside_frame,
+    announce_too_much,
+    leave_replies_unread,
+    stay_with_replies_unread,
+]
+
+
+@row(4)
+def test_no_spin(target, start, connect):
+    """A client that is silent or has gone takes no processor time."""
+    server = start()
+    for way in WAYS:
+        way(target, connect(server, **SMALL))
+        check_calm(server, f"after a client did this: {way.__name__.replace('_', ' ')}")
+        with connect(server) as other:
+            other.ask(target.message())
+
+
+@row(4)
+def test_descriptors_are_closed(target, start, connect):
+    """Each client's descriptor is closed once the client has gone, however it went."""
+    server = start()
+    before = files_at_rest(target, server, connect)
+    for way in WAYS:
+        clients = [connect(server) for _ in range(10)]
+        for client in clients:
+            way(target, client)
+        for client in clients:
+            client.close()
+        check_open_files(server, before, f"after 10 clients: {way.__name__.replace('_', ' ')}")
+
+
+def files_at_rest(target, server, connect):
+    """Open files of a server that has seen a client, but has none now."""
+    with connect(server) as client:
+        client.ask(target.message())
+        at_rest = server.open_files() - 1
+    check_open_files(server, at_rest, "after a client has left")
+    return at_rest
+
+
+@row(4)
+def test_many_leave_at_once(target, connect):
+    """When many clients leave at the same moment, the others go on getting their own replies."""
+    for _ in range(5):
+        stay, leave = [connect() for _ in range(20)], [connect() for _ in range(40)]
+        for client in stay + leave:
+            client.ask(target.message())
+        for number, client in enumerate(leave):
+            client.reset() if number % 2 else client.close()
+        for client in stay:
+            client.ask(target.message())
+
+
+@row(4)
+def test_thousands_come_and_go(target, start, connect):
+    """Thousands of clients that leave inside a request leave neither files nor memory behind."""
+    server = start()
+    before, memory = files_at_rest(target, server, connect), []
+    for _ in range(3):
+        come_and_go(target, server, connect, ROUND)
+        check_open_files(server, before, f"after {ROUND} clients came and went")
+        memory.append(settled_memory(server))
+    grown = [after - earlier for earlier, after in zip(memory, memory[1:])]
+    check(
+        min(grown) < ROUND * KEPT_PER_CONNECTION,
+        f"memory grew by {mib(grown[0])} and then {mib(grown[1])} while {ROUND} clients came and went",
+        "the same memory as before: what a client costs ends with it",
+        "look for a list or a dictionary that still knows connections that are closed",
+    )
+
+
+def come_and_go(target, server, connect, count):
+    request = target.wire(target.message().request)
+    for number in range(count):
+        client = connect(server)
+        client.send(request[:6])
+        client.reset() if number % 2 else client.close()
+    with connect(server) as last:
+        last.ask(target.message())
+
+
+@row(16)
+def test_slow_readers_side_by_side(target, connect):
+    """Several clients that read slowly all get their own replies, whole and in order."""
+    clients = [connect(**SMALL) for _ in range(4)]
+    batches = [[target.sized(700) for _ in range(700)] for _ in clients]
+    left = []
+    for client, messages in zip(clients, batches):
+        data = b"".join(target.wire(m.request) for m in messages)
+        left.append(data[fill(client, data) :])
+    for client, messages, data in zip(clients, batches, left):
+        client.send(data)
+        client.expect_replies(messages)
