@@ -144,6 +144,20 @@ class Client:
         if reading and ready & select.POLLIN:
             self._receive_some()
 
+    def send_until_refused(self, limit):
+        """Send zeros until the server has closed, or taken `limit` bytes; how many it took."""
+        zeros = bytes(1 << 16)
+        total = 0
+        while total < limit:
+            try:
+                total += self.sock.send(zeros)
+            except BlockingIOError:
+                self._wait(select.POLLOUT, "the server to close, or to take what is sent")
+            except OSError as error:
+                self.note(f"-> {total} bytes more; {error.strerror}")
+                break
+        return total
+
     def send_requests(self, messages, reading=True):
         """Send the requests of all messages in one piece."""
         self.send(b"".join(self.target.wire(m.request) for m in messages), reading)
@@ -245,6 +259,18 @@ class Client:
         self.send(self.target.wire(request))
         self.expect(reply, f"the reply to {show(request)}")
 
+    def acknowledge_late(self):
+        """Let our kernel wait up to 40 ms before it acknowledges what comes next."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+
+    def timed(self, messages):
+        """Send the requests in one piece and receive the replies; seconds it took."""
+        began = time.monotonic()
+        self.send_requests(messages)
+        self.expect_replies(messages)
+        return time.monotonic() - began
+
     def expect_eof(self):
         """The server closes in an orderly way and sends nothing more."""
         self._expect_end()
@@ -262,6 +288,12 @@ class Client:
         if self.inbox:
             self.collect(LINGER)
             self.fail(self.target_show(bytes(self.inbox)), "nothing more, and the connection closed")
+
+    def collect_all(self, what):
+        """Take in whatever comes until the connection ends, without judging it."""
+        while not self.ended:
+            self._wait(select.POLLIN, what)
+            self._receive_some()
 
     def expect_nothing(self, seconds=0.2):
         """No byte comes for that long.  Only for what a server must never send."""

@@ -84,10 +84,8 @@ class Server:
                 raise
 
     def _fill_in(self, words, idle_timeout):
-        values = {
-            "{port}": str(self.port),
-            "{idle_timeout}": f"{idle_timeout or DEFAULT_IDLE_TIMEOUT:g}",
-        }
+        seconds = DEFAULT_IDLE_TIMEOUT if idle_timeout is None else idle_timeout
+        values = {"{port}": str(self.port), "{idle_timeout}": f"{seconds:g}"}
         filled = []
         for word in words:
             for name, value in values.items():
@@ -257,7 +255,11 @@ class _Start:
 
     def other_ports(self):
         mine = proc.socket_inodes(self.server.session)
-        return [port for port, inodes in proc.listening().items() if inodes & mine]
+        return [
+            port
+            for port, inodes in proc.listening().items()
+            if inodes & mine and port != self.server.port
+        ]
 
     def error(self, came, hint=None):
         words = set(self.server.target.command)

@@ -1,0 +1,139 @@
+"""Many requests on the way at once, and what is left over between reads."""
+
+import random
+import struct
+
+import pytest
+from harness import Message, commands_only, numbers, row
+
+MANY = 10_000
+
+
+def wire_of(target, messages):
+    return b"".join(target.wire(message.request) for message in messages)
+
+
+@row(5)
+def test_long_pipeline(target, connect):
+    """10,000 requests sent without waiting get 10,000 replies, in order."""
+    messages = target.messages(MANY)
+    client = connect()
+    client.send_requests(messages)
+    client.expect_replies(messages)
+    client.ask(target.message())
+
+
+@row(5)
+def test_pipelines_of_many_lengths(target, connect):
+    """Batches of every length are answered completely, one after the other."""
+    client = connect()
+    for count in [*range(1, 40), 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025]:
+        messages = target.messages(count)
+        client.send_requests(messages)
+        client.expect_replies(messages)
+
+
+@commands_only
+@row(5)
+def test_pipeline_counts_in_order(target, connect):
+    """Pipelined commands are executed in order, each once."""
+    key = b"key-%d" % next(numbers)
+    messages = [Message(b"INCR " + key, b":%d" % number) for number in range(1, MANY // 5)]
+    client = connect()
+    client.send_requests(messages)
+    client.expect_replies(messages)
+
+
+@row(5)
+def test_large_and_small_requests_mixed(target, connect):
+    """Small requests behind large ones are answered in their order."""
+    chance = random.Random(4)
+    sizes = [chance.choice([0, 1, 5, 6, 100, 1000, 4096, 30_000, 65_536]) for _ in range(200)]
+    sizes = [min(size, target.max_payload) for size in sizes]
+    messages = [target.sized(size) for size in [*sizes, target.max_payload, 6, 7]]
+    client = connect()
+    client.send_requests(messages)
+    client.expect_replies(messages)
+
+
+@row(6)
+@pytest.mark.parametrize("piece", [4093, 16_381, 65_535, 65_536, 65_537])
+def test_leftovers_between_reads(target, connect, piece):
+    """A frame that is cut by the end of a read is completed by the next one."""
+    messages = [target.sized(20 + number % 700) for number in range(600)]
+    wire = wire_of(target, messages)
+    client = connect()
+    client.send_pieces(wire, *range(piece, len(wire), piece))
+    client.expect_replies(messages)
+
+
+@row(6)
+def test_half_a_frame_is_always_left_over(target, connect):
+    """A window that is never empty still answers each request as soon as it is complete."""
+    messages = target.messages(300)
+    wires = [target.wire(message.request) for message in messages]
+    client = connect()
+    client.send(wires[0][:7])
+    for number, message in enumerate(messages[:-1]):
+        client.send(wires[number][7:] + wires[number + 1][:7])
+        client.expect_replies([message])
+    client.send(wires[-1][7:])
+    client.expect_replies(messages[-1:])
+
+
+@row(7)
+def test_largest_requests_in_a_row(target, connect):
+    """Several requests of the largest size on the way at once are all answered."""
+    messages = [target.sized(target.max_payload) for _ in range(6)]
+    messages = [*messages, target.message(), *messages[:2], target.sized(0)]
+    client = connect()
+    client.send_requests(messages)
+    client.expect_replies(messages)
+
+
+@row(8)
+def test_oversize_length_behind_a_long_pipeline(target, connect):
+    """Every request in front of a length over the limit gets its reply."""
+    messages = target.messages(MANY)
+    length = 2**32 - 1
+    client = connect()
+    client.send(wire_of(target, messages) + struct.pack("<I", length))
+    client.expect_replies(messages)
+    client.collect_all("the server to close the connection")
+
+
+@row(10)
+def test_half_close_behind_a_long_pipeline(target, connect):
+    """A client that half-closes behind 10,000 requests gets every reply, then the end."""
+    messages = target.messages(MANY)
+    client = connect()
+    client.send_requests(messages)
+    client.half_close()
+    client.expect_replies(messages)
+    client.expect_eof()
+
+
+@row(9)
+def test_end_inside_the_last_of_many(target, connect):
+    """When the end cuts off the last of many requests, all others are answered."""
+    messages = target.messages(1000)
+    wire = wire_of(target, messages)
+    for left in (1, 10, len(target.wire(messages[-1].request)) - 1):
+        client = connect()
+        client.send(wire[:-left])
+        client.half_close()
+        client.expect_replies(messages[:-1])
+        client.expect_closed()
+
+
+@row(12)
+def test_pipelines_of_several_clients(target, connect):
+    """Clients that pipeline at once each get their own replies, in order."""
+    clients = [connect() for _ in range(4)]
+    batches = [target.messages(1000) for _ in clients]
+    wires = [wire_of(target, batch) for batch in batches]
+    for begin in range(0, max(map(len, wires)), 701):
+        for client, wire in zip(clients, wires):
+            client.send(wire[begin : begin + 701])
+    for client, batch in zip(clients, batches):
+        client.expect_replies(batch)
