@@ -1,4 +1,4 @@
-"""Exercises: a copy of a milestone with a function or two replaced, and a verdict."""
+"""Exercises: a copy of a milestone with a function or two replaced, and a judge of the result."""
 
 import ast
 import inspect
@@ -58,7 +58,7 @@ def changed_server(stage, changes, *options, **tracing):
             yield server
 
 
-def verdict(check):
+def judge(check):
     """Run the check of an exercise and print whether the exercise is solved.
 
     check: a function that raises an exception, of whatever kind, if it is not.

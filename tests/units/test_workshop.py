@@ -77,5 +77,5 @@ def raise_(error):
     ],
 )
 def test_the_verdict_is_one_line(capsys, check, printed):
-    workshop.verdict(check)
+    workshop.judge(check)
     assert capsys.readouterr().out == printed
