@@ -26,8 +26,9 @@ Each call of the server is one record, a dict:
 With snapshots=True there is also the state of connections: `before` and `after`
 in the records of conn.py's functions, and in `conns`, by descriptor, when poll()
 was called.  A state is a dict of want_read, want_write, want_close, incoming and
-outgoing; the last two hold data_begin, data_end, buffer_end, `memory` (its first
-`shown` bytes) and `data` (the first `shown` bytes from data_begin on).
+outgoing; the last two hold `kind` (bytes or Buffer), data_begin, data_end,
+buffer_end, `memory` (its first `shown` bytes) and `data` (the first `shown` bytes
+from data_begin on).
 
 A record is written as soon as its call is over, so a client that has its reply
 finds the poll() and the recv() that led to it.

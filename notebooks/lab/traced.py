@@ -24,9 +24,6 @@ SOCKET_CALLS = (
 HANDLERS = "handle_read handle_write try_one_request try_all_requests refuse drop".split()
 TRACE_FD = 100  # leaves 3, 4, 5, ... to the server, as if nobody were watching
 
-RealSocket = socket.socket
-real_poll = select.poll
-
 
 class Trace:
     """The trace file and what has to be remembered between two calls.
@@ -78,12 +75,16 @@ class Trace:
         }
 
     def window(self, buffer):
-        """The pointers and the bytes of a Buffer, or of a bytes object."""
+        """The pointers and the bytes of a Buffer, or of a bytes object.
+
+        A bytes object is seen as a buffer that is full of data.
+        """
         if isinstance(buffer, bytes):
             begin, end, memory = 0, len(buffer), buffer
         else:
             begin, end, memory = buffer.data_begin, buffer.data_end, buffer.memory
         return {
+            "kind": type(buffer).__name__,
             "data_begin": begin,
             "data_end": end,
             "buffer_end": len(memory),
@@ -101,9 +102,9 @@ def plain(value):
     return value.fileno() if hasattr(value, "fileno") else len(value)
 
 
-def socket_method(trace, name):
-    """The method `name` of a socket, recorded."""
-    real = getattr(RealSocket, name)
+def socket_method(trace, real):
+    """A method of a socket, recorded."""
+    name = real.__name__
 
     @functools.wraps(real)
     def method(self, *args):
@@ -142,9 +143,9 @@ def content(name, args, result):
 class TracedPoll:
     """select.poll() that records its calls and remembers what it was told."""
 
-    def __init__(self, trace):
+    def __init__(self, trace, real):
         self.trace = trace
-        self.real = real_poll()
+        self.real = real
         self.interest = {}
 
     def register(self, sock, events):
@@ -235,20 +236,28 @@ def observe_buffer(trace):
     buffer_class.make_room = counted
 
 
-def main():
-    _, path, shown, snapshots, script, *options = sys.argv
-    trace = Trace(path, int(shown), snapshots == "1")
-    directory = os.path.dirname(os.path.abspath(script))
-    sys.argv = [script, *options]
-    sys.path[0] = directory  # as if the server had been started by itself
-    methods = {name: socket_method(trace, name) for name in SOCKET_CALLS}
+def observe(trace, directory, socket_class, new_poll):
+    """Put observed sockets and poll() in place for the server in `directory`."""
+    methods = {
+        name: socket_method(trace, getattr(socket_class, name))
+        for name in SOCKET_CALLS
+        if hasattr(socket_class, name)
+    }
     # accept() makes its sockets with this class, too.
-    socket.socket = type("TracedSocket", (RealSocket,), {"__slots__": (), **methods})
-    select.poll = lambda: TracedPoll(trace)
+    socket.socket = type("TracedSocket", (socket_class,), {"__slots__": (), **methods})
+    select.poll = lambda: TracedPoll(trace, new_poll())
+    sys.path[0] = directory  # as if the server had been started by itself
     if os.path.exists(os.path.join(directory, "conn.py")):
         observe_conn(trace)
     if os.path.exists(os.path.join(directory, "buffer.py")):
         observe_buffer(trace)
+
+
+def main():
+    _, path, shown, snapshots, script, *options = sys.argv
+    trace = Trace(path, int(shown), snapshots == "1")
+    observe(trace, os.path.dirname(os.path.abspath(script)), socket.socket, select.poll)
+    sys.argv = [script, *options]
     runpy.run_path(script, run_name="__main__")
 
 
