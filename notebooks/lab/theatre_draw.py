@@ -101,9 +101,15 @@ def one_frame(stream, first, begin, end, x, side):
         size = HEADER.unpack_from(stream, first)[0] if whole else f"{split - begin}B"
         parts.append(text((x[begin] + x[split]) / 2, 17, size, "inverse"))
     if split < end:
-        shown = "".join(chr(c) if 0x20 <= c < 0x7F else "·" for c in stream[split:end])
-        steps = " ".join(f"{x[p] + 0.3:g}" for p in range(split, end))
-        parts.append(f'<text x="{steps}" y="18" class="mono">{escape(shown)}</text>')
+        # A space at an end would not be drawn, so it becomes one that is.
+        shown = "".join(
+            chr(c) if 0x20 < c < 0x7F else "\xa0·"[c != 0x20] for c in stream[split:end]
+        )
+        width = (end - split) * CHAR - 1
+        parts.append(
+            f'<text x="{x[split] + 0.5:g}" y="18" class="mono" textLength="{width:g}">'
+            f"{escape(shown)}</text>"
+        )
     return "".join(parts)
 
 
@@ -236,29 +242,34 @@ def checkbox(x, label, on):
 
 
 def conn(view, y):
-    client, state = view.client, view.state
-    parts = ['<path d="M8 0H632" class="line"/>', text(10, 19, f"client {client.name}", "bold")]
-    if view.fd is None:
-        return at(y, *parts, text(LEFT, 19, "not accepted yet", "soft"))
-    if view.closed:
-        parts.append(text(LEFT, 19, "closed; its Conn is gone", "soft"))
-    else:
-        parts.append(text(LEFT, 19, f"fd {view.fd}", "mono"))
-        for number, flag in enumerate(("want_read", "want_write", "want_close")):
-            parts.append(checkbox(250 + number * 128, flag, state[flag]))
+    """A connection and its client: a list of parts, since most of its rows stay."""
+    client = view.client
     waiting, unread = view.sent - view.received, view.replied - view.read
     notes = [f"◀ {n} in the kernel" if n else "" for n in (waiting, unread)]
     if client.room is not None:
         notes[1] = f"◀ {unread} of {client.room} in the kernel"
-    rows = [stream_row("client sent", client.requests, view.received, view.sent, "in", notes[0])]
-    if not view.closed:
-        done = view.received - length(state["incoming"])
-        pairs = (("incoming", client.requests, done), ("outgoing", client.replies, view.replied))
-        for (label, stream, base), side in zip(pairs, ("in", "out")):
-            rows.append(window_row(label, stream, base, state[label], side))
+    rows = [(0, conn_head(view))]
+    if view.fd is not None and not view.closed:
+        incoming, outgoing = view.state["incoming"], view.state["outgoing"]
+        done = view.received - length(incoming)
+        rows.append((58, window_row("incoming", client.requests, done, incoming, "in")))
+        rows.append((110, window_row("outgoing", client.replies, view.replied, outgoing, "out")))
+    sent = stream_row("client sent", client.requests, view.received, view.sent, "in", notes[0])
     got = stream_row("client got", client.replies, view.read, view.replied, "out", notes[1])
-    parts += [at(28 + (30, 52)[n > 1] * n - (0, 22)[n > 1], row) for n, row in enumerate(rows)]
-    return at(y, *parts, at(166, got))
+    return [at(y + row_y, row) for row_y, row in [*rows, (28, sent), (166, got)]]
+
+
+def conn_head(view):
+    line = '<path d="M8 0H632" class="line"/>'
+    line += text(10, 19, f"client {view.client.name}", "bold")
+    if view.fd is None:
+        return line + text(LEFT, 19, "not accepted yet", "soft")
+    if view.closed:
+        return line + text(LEFT, 19, "closed; its Conn is gone", "soft")
+    line += text(LEFT, 19, f"fd {view.fd}", "mono")
+    for number, flag in enumerate(("want_read", "want_write", "want_close")):
+        line += checkbox(250 + number * 128, flag, view.state[flag])
+    return line
 
 
 def conns_top(connections):
@@ -285,7 +296,7 @@ def panel(step, title, idea, connections):
     parts = [head(title, idea, step, requests, answered), phases(step.phase), call(step)]
     parts.append(poll_set(step))
     for number, view in enumerate(step.views):
-        parts.append(conn(view, conns_top(connections) + number * CONN_HEIGHT))
+        parts.extend(conn(view, conns_top(connections) + number * CONN_HEIGHT))
     return parts
 
 
