@@ -39,6 +39,7 @@ def execute(notebook, measure=False):
         kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # no warning about the kernel's own sockets
     ).execute()
     for cell, old in zip(code_cells(fresh), code_cells(notebook)):
         if is_measured(cell):

@@ -233,17 +233,12 @@ def cell_text(cell):
     return "".join(cell["source"])
 
 
-def called(node):
-    """The name of the function that a Call node calls, without what is before a dot."""
-    return getattr(node.func, "id", getattr(node.func, "attr", None))
-
-
 def calls(cell, name):
     """Yield the arguments of each call of `name` in a cell; None for one that is no literal."""
     if f"{name}(" not in cell_text(cell):
         return  # other cells may hold what is no plain Python, such as %magic
     for node in ast.walk(ast.parse(cell_text(cell))):
-        if isinstance(node, ast.Call) and called(node) == name:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == name:
             yield [getattr(argument, "value", None) for argument in node.args]
 
 

@@ -223,8 +223,9 @@ def test_replay_checks_the_files_themselves(stages, claims, monkeypatch):
 def test_claims_are_read_from_a_notebook_with_the_prose_above_them(tmp_path):
     notebook = tmp_path / "n.ipynb"
     cells = [
-        ("code", "%a magic that is no Python", None),
-        ("code", "walk = lab.walk.Walk(3)", None),
+        ("code", "%magic that is no Python", None),
+        ("code", "walk = Walk(3)", None),
+        ("code", "for folder in os.walk(top): print(folder)", None),
         ("markdown", "About `a` and `b`.", None),
         ("markdown", "Speaker notes.", "notes"),
         ("code", 'walk("x.py::a", "111111")\nwalk("x.py::b")', None),
@@ -247,9 +248,9 @@ def test_claims_are_read_from_a_notebook_with_the_prose_above_them(tmp_path):
     assert walk.read_notebook(notebook) == (
         3,
         [
-            walk.Claim("x.py::a", "111111", 3, "About `a` and `b`."),
-            walk.Claim("x.py::b", None, 3, "About `a` and `b`."),
-            walk.Claim("x.py::c", "333333", 4, ""),
+            walk.Claim("x.py::a", "111111", 4, "About `a` and `b`."),
+            walk.Claim("x.py::b", None, 4, "About `a` and `b`."),
+            walk.Claim("x.py::c", "333333", 5, ""),
         ],
     )
 
@@ -261,7 +262,8 @@ def test_a_drawing_shows_every_line_with_its_sign_in_text_and_html():
     drawing = walk.Drawing(change, "")
     assert repr(drawing) == "s.py::f  (changed)\n  def f():\n-     a <= 1\n+     b <= 1"
     assert drawing._repr_html_() == (
-        '<pre style="font-family:monospace;line-height:1.4;overflow-x:auto"><b>s.py::f  (changed)</b>\n'
+        '<pre style="font-family:monospace;line-height:1.4;overflow-x:auto">'
+        "<b>s.py::f  (changed)</b>\n"
         "  def f():\n"
         '<span style="color:#8a3b00;background:#fbe9d9">-     a &lt;= 1</span>\n'
         '<span style="color:#0b5394;background:#dceaf9">+     b &lt;= 1</span></pre>'
