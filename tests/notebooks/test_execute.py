@@ -1,0 +1,52 @@
+"""Executing a notebook: what is kept, what is made anew, what is left out."""
+
+import copy
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
+execute = pytest.importorskip("lab.execute", reason="needs jupyter: make test-notebooks")
+
+OLD = "measured long ago\n"
+SOURCE = "import os\nprint(os.urandom(8).hex())"
+
+
+def notebook(source, **metadata):
+    """A notebook of one cell with an old output, which a run would not give again."""
+    output = nbformat.v4.new_output("stream", name="stdout", text=OLD)
+    cell = nbformat.v4.new_code_cell(source, id="a", outputs=[output], metadata=metadata)
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def texts(notebook):
+    return [output.text for output in notebook.cells[0].outputs]
+
+
+def test_a_measured_cell_keeps_its_outputs_until_asked_or_edited():
+    fresh = execute.execute(notebook(SOURCE, tags=["measured"]))
+    assert texts(fresh) != [OLD], "nothing says that this source gave the old output"
+    again = execute.execute(fresh)
+    assert nbformat.writes(again) == nbformat.writes(fresh)
+    assert texts(execute.execute(fresh, measure=True)) != texts(fresh)
+    edited = copy.deepcopy(fresh)
+    edited.cells[0].source = "print('edited')"
+    assert texts(execute.execute(edited)) == ["edited\n"]
+
+
+def test_other_cells_are_made_anew():
+    assert texts(execute.execute(notebook("print('now')"))) == ["now\n"]
+
+
+def test_what_differs_between_runs_is_left_out():
+    source = "import sys\nfor n in range(99):\n    print(n, flush=True)\n40 + 2"
+    fresh = execute.execute(notebook(source, execution={"iopub.execute_input": "2026"}))
+    (cell,) = fresh.cells
+    assert [output.output_type for output in cell.outputs] == ["stream", "execute_result"]
+    assert cell.execution_count == cell.outputs[1].execution_count == 1
+    assert cell.metadata == {}
+    assert fresh.metadata == execute.METADATA
+
+
+def test_a_cell_that_fails_is_an_error():
+    with pytest.raises(execute.CellExecutionError, match="ZeroDivisionError"):
+        execute.execute(notebook("1 / 0"))
