@@ -207,9 +207,10 @@ def page_of(scenes):
 
 def show(name):
     """Show a scene in a notebook: a picture of it, and the page where scripts run."""
-    from IPython.display import HTML, SVG, display
+    from IPython.display import display
 
-    display(SVG(still(name)))
+    title = f"Event-loop theatre: {SCENES[name]['title']}"
+    display({"image/svg+xml": still(name), "text/plain": title}, raw=True)
     source = escape(page([name]))
     frame = f'<iframe srcdoc="{source}" width="100%" height="800" style="border: 0"></iframe>'
-    display(HTML(frame))
+    display({"text/html": frame, "text/plain": title}, raw=True)
