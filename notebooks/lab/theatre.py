@@ -41,7 +41,7 @@ SCENES = {
         "title": "a batch",
         "note": "Five requests arrive together. Milestone 3: one loop for each, and the rest is "
         "copied each time. Milestone 4: one loop, no copy.",
-        "still": 12,
+        "still": 19,
         "constants": {},
         "moves": [[["a", "connect", None]], [["a", "send", BATCH]], [["a", "close"]]],
     },
@@ -49,7 +49,7 @@ SCENES = {
         "title": "frames in pieces",
         "note": "TCP keeps no message boundaries. A piece of a frame is no error: both servers "
         "keep it and wait for the rest.",
-        "still": 20,
+        "still": 25,
         "constants": {},
         "moves": [
             [["a", "connect", None]],
@@ -65,7 +65,7 @@ SCENES = {
         "title": "a slow reader",
         "note": "The kernel holds 10 bytes for client a, and HIGH_WATER is 12 bytes instead of "
         "1 MiB, so that it fits here. Client b is served all the while.",
-        "still": 30,
+        "still": 34,
         "constants": {"HIGH_WATER": 12},
         "moves": [
             [["a", "connect", 10]],
@@ -82,7 +82,7 @@ SCENES = {
         "title": "two clients",
         "note": "Client a has sent half a frame. Nobody waits for it: the loop goes on to client "
         "b, and comes back when the rest is there.",
-        "still": 14,
+        "still": 16,
         "constants": {},
         "moves": [
             [["a", "connect", None], ["b", "connect", None]],
