@@ -3,8 +3,8 @@
     python3 server.py --stage 3 --port 7001 --mistake eof-retried
 
 Stage 2 serves one client at a time with blocking calls; stages 3 and 4 run an
-event loop.  Each mistake is a line or two of this file, written as somebody
-really wrote them; mistakes.py has the right and the wrong text side by side.
+event loop.  Each mistake is a line or two of this file, as people really write
+them: mistakes.py has the right and the wrong lines below each other.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import socket
 import sys
 import time
 from pathlib import Path
+
+from mistakes import MISTAKES, with_mistake
 
 HEADER_SIZE = 4
 MAX_PAYLOAD = 1 << 20
@@ -346,15 +348,6 @@ def serve(stage, port, idle_timeout):
         serve_loop(listener, idle_timeout)
 
 
-def with_mistake(source, mistake):
-    """This file's text with one mistake in it."""
-    for right, wrong in mistake.changes:
-        if source.count(right) != 1:
-            raise ValueError(f"{mistake.name}: not once in server.py: {right!r}")
-        source = source.replace(right, wrong)
-    return source
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stage", type=int, choices=(2, 3, 4), default=4)
@@ -365,10 +358,8 @@ def main():
     if args.mistake is None:
         serve(args.stage, args.port, args.idle_timeout)
         return
-    from mistakes import MISTAKES
-
     path = Path(__file__)
-    source = with_mistake(path.read_text(), MISTAKES[args.mistake])
+    source = with_mistake(path.read_text(), MISTAKES[args.mistake].change)
     module = {"__name__": "wrong_server"}
     exec(compile(source, f"{path.name} ({args.mistake})", "exec"), module)
     module["serve"](args.stage, args.port, args.idle_timeout)

@@ -5,7 +5,17 @@ import threading
 
 import pytest
 from harness import check, commands_only, row
-from harness.pressure import SMALL, check_calm, check_open_files, fill, growth, mib, settled_memory
+from harness.pressure import (
+    BUSY,
+    SMALL,
+    busy_share,
+    check_calm,
+    check_open_files,
+    fill,
+    growth,
+    mib,
+    settled_memory,
+)
 
 MIB = 1024 * 1024
 LESS, MORE = 8 * MIB, 32 * MIB  # two amounts of bytes sent and not read
@@ -14,6 +24,9 @@ FLOOD_BUFFER = 256 * 1024  # SO_RCVBUF: replies on their way are not the server'
 QUESTIONS = 5
 ROUND = 3000  # connections
 KEPT_PER_CONNECTION = 1024  # bytes; a leak of a connection's state is more
+DESCRIPTORS = 40
+IDLE_CLIENTS = 100
+HELD = 16 * 1024  # bytes
 
 
 def flood_of(target, amount):
@@ -303,3 +316,33 @@ def test_slow_readers_side_by_side(target, connect):
     for client, messages, data in zip(clients, batches, left):
         client.send(data)
         client.expect_replies(messages)
+
+
+# What an event loop alone does not bring yet
+
+
+@row(11)
+@row(18, "no")
+def test_spins_without_descriptors(target, start, connect):
+    """When accept() has no descriptor left, the listener stays readable, and the loop turns for nothing."""
+    server = start(descriptors=DESCRIPTORS)
+    clients = [connect(server) for _ in range(DESCRIPTORS + 10)]
+    clients[0].ask(target.message())
+    shares = [busy_share(server) for _ in range(3)]
+    check(max(shares) > BUSY, f"{max(shares):.0%} of a processor", "a busy loop")
+    clients[0].ask(target.message())
+
+
+@row(11)
+@row(21, "no")
+def test_idle_client_holds_a_buffer(target, start, connect):
+    """A read buffer for each connection, idle or not, costs 16 KiB and more."""
+    server = start()
+
+    def come(count):
+        for _ in range(count):
+            connect(server).ask(target.message())
+
+    come(20)
+    cost = growth(server, lambda: come(IDLE_CLIENTS)) / IDLE_CLIENTS
+    check(cost >= HELD, f"{cost:.0f} bytes for each idle client", f"{HELD} and more")

@@ -27,7 +27,9 @@ def fill(client, data):
         except BlockingIOError:
             continue
         except OSError as error:
-            client.fail(f"sending failed: {error.strerror}", "a client that is made to wait, not cut")
+            client.fail(
+                f"sending failed: {error.strerror}", "a client that is made to wait, not cut"
+            )
     client.note(f"-> {sent} bytes, no reply read")
     return sent
 

@@ -1,0 +1,362 @@
+"""Limits on time, descriptors and memory, with many clients or large replies."""
+
+import socket
+import time
+
+import pytest
+from harness import Failure, check, commands_only, ours_only, row
+from harness.pressure import SMALL, check_calm, fill, growth, mib
+
+KIB, MIB = 1024, 1024 * 1024
+SHORT_IDLE = 0.5  # seconds of --idle-timeout where it must fire
+LONG_IDLES = (0.8, 4.0)  # where it must not; the second if we were late ourselves
+STEP = 0.12  # seconds between two signs of life
+SLOW_READ = 40_000  # bytes read in each step
+UNREAD, UNREAD_COUNT = 500_000, 60  # more bytes than any kernel holds
+
+DESCRIPTORS = 128
+INSIDE, CROWD = 10, 150  # clients before and after the descriptors run out
+LOG_LIMIT = MIB  # bytes of log in the time of a test
+
+FEW, MANY = 200, 600  # idle clients
+USED = 30_000  # bytes of a message that each of them has sent
+IDLE_COST, OWN_IDLE_COST = 16 * KIB, 4 * KIB  # bytes
+DEAF = 4  # clients that never read
+# One frame, one read, the high-water mark and one reply; a buffer is up to twice its data.
+OWN_LIMIT = 2 * (MIB + 64 * KIB + MIB + MIB)
+
+
+# Row 17: time
+
+
+def expect_closed_for_idling(client, since, seconds):
+    """The server closes, and not before the time is up."""
+    client.expect_closed()
+    waited = time.monotonic() - since
+    check(
+        waited > 0.9 * seconds,
+        f"closed after {waited:.2f} s",
+        f"{seconds} s without a byte before that",
+        "count from the last byte received or sent",
+        client,
+    )
+
+
+class Pace:
+    """Steps of equal length, and the longest one that this machine made of them."""
+
+    def __init__(self, seconds):
+        self.began = self.last = time.monotonic()
+        self.seconds = seconds
+        self.longest = 0.0
+
+    def goes_on(self):
+        """Wait a step; False once the time is over."""
+        time.sleep(STEP)
+        now = time.monotonic()
+        self.longest = max(self.longest, now - self.last)
+        self.last = now
+        return now - self.began < self.seconds
+
+
+def must_not_fire(start, scene):
+    """Run scene(server, pace), in which each step is a sign of life.
+
+    On a machine so busy that a step took long, closing may have been right: then
+    it is done again with a longer time-out.
+    """
+    for idle in LONG_IDLES:
+        pace = Pace(2 * idle)
+        try:
+            scene(start(idle_timeout=idle), pace)
+            return
+        except Failure:
+            if pace.longest < idle / 2 or idle == LONG_IDLES[-1]:
+                raise
+
+
+@row(17)
+def test_idle_client_is_closed(target, start, connect):
+    """A client that says nothing for the time of --idle-timeout is closed, and not before."""
+    server = start(idle_timeout=SHORT_IDLE)
+    since = time.monotonic()
+    mute, client = connect(server), connect(server)
+    client.ask(target.message())
+    expect_closed_for_idling(mute, since, SHORT_IDLE)
+    expect_closed_for_idling(client, since, SHORT_IDLE)
+
+
+@row(17)
+def test_client_idle_inside_frame_is_closed(target, start, connect):
+    """A client that falls silent inside a frame is closed like any other."""
+    server = start(idle_timeout=SHORT_IDLE)
+    since, wire = time.monotonic(), target.wire(target.message().request)
+    clients = [connect(server) for _ in range(3)]
+    for client, cut in zip(clients, (1, 4, len(wire) - 1)):
+        client.send(wire[:cut])
+    for client in clients:
+        expect_closed_for_idling(client, since, SHORT_IDLE)
+
+
+@row(17)
+@commands_only
+def test_client_that_reads_nothing_is_closed(target, start, connect):
+    """A client that reads nothing of its replies for that long is closed."""
+    client = connect(start(idle_timeout=SHORT_IDLE), **SMALL)
+    client.command(b"SET long " + b"v" * UNREAD, b"+OK")
+    client.send(target.wire(b"GET long") * UNREAD_COUNT, reading=False)
+    time.sleep(4 * SHORT_IDLE)
+    # What the kernel holds still comes; after that there must be an end.
+    held = -1
+    while not client.ended and len(client.inbox) > held:
+        held = len(client.inbox)
+        client.collect(0.3)
+    check(
+        len(client.inbox) < UNREAD * UNREAD_COUNT,
+        "every reply came",
+        f"an end after {SHORT_IDLE} s in which no reply was read",
+        "bytes that wait to be sent are no activity; bytes that are sent are",
+        client,
+    )
+    check(client.ended, "the connection is still open", "its end", client=client)
+
+
+@row(17)
+def test_active_client_is_not_closed(target, start, connect):
+    """A client that asks now and then is not idle, however long it stays."""
+
+    def scene(server, pace):
+        client = connect(server)
+        client.ask(target.message())
+        while pace.goes_on():
+            client.ask(target.message())
+
+    must_not_fire(start, scene)
+
+
+@row(17)
+def test_slow_request_is_not_idle(target, start, connect):
+    """A request that arrives byte by byte is not idle, however long it takes."""
+
+    def scene(server, pace):
+        client, message = connect(server), target.sized(200)
+        wire = target.wire(message.request)
+        at = 1
+        client.send(wire[:1])
+        while pace.goes_on():
+            client.send(wire[at : at + 1])
+            at += 1
+        client.send(wire[at:])
+        client.expect_replies([message])
+
+    must_not_fire(start, scene)
+
+
+@row(17)
+def test_slow_reader_is_not_idle(target, start, connect):
+    """A long reply that is read slowly is not idle, however long it takes."""
+
+    def scene(server, pace):
+        client, message = connect(server, **SMALL), target.sized(target.max_payload)
+        client.send_requests([message], reading=False)
+        while pace.goes_on():
+            read_some(client, SLOW_READ)
+        client.expect_replies([message])
+
+    must_not_fire(start, scene)
+
+
+def read_some(client, count):
+    """Take up to that many bytes of a reply into the inbox."""
+    try:
+        client.inbox += client.sock.recv(count)
+    except BlockingIOError:
+        pass  # none have come; the pace goes on
+    except OSError as error:
+        client.fail(f"the connection ended: {error.strerror}", "the rest of the reply")
+
+
+@row(17)
+def test_idle_timeout_of_zero(target, start, connect):
+    """--idle-timeout 0 turns the time-out off."""
+    client = connect(start(idle_timeout=0))
+    client.ask(target.message())
+    client.expect_nothing(2 * SHORT_IDLE)
+    client.ask(target.message())
+
+
+@row(17)
+@ours_only
+def test_idle_client_is_logged(target, start, connect):
+    """Closing an idle client is one line in the log, with its address."""
+    server = start(idle_timeout=SHORT_IDLE)
+    client = connect(server)
+    client.expect_closed()
+    lines = [line for line in server.stderr().splitlines() if client.name in line]
+    check(len(lines) == 1, f"{len(lines)} lines: {lines}", "one line", client=client)
+
+
+# Row 18: descriptors
+
+
+class Crowd:
+    """Clients that connect and wait; a full backlog does not hold us up."""
+
+    def __init__(self, server, count):
+        self.socks = [socket.socket() for _ in range(count)]
+        for sock in self.socks:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", server.port))
+
+    def leave(self):
+        for sock in self.socks:
+            sock.close()
+
+
+def crowded(target, start, connect):
+    """A server that has run out of descriptors, the clients inside, and the crowd."""
+    server = start(descriptors=DESCRIPTORS)
+    inside = [connect(server) for _ in range(INSIDE)]
+    for client in inside:
+        client.ask(target.message())
+    return server, inside, Crowd(server, CROWD)
+
+
+@row(18)
+def test_no_spin_without_descriptors(target, start, connect):
+    """A server that has run out of descriptors waits quietly."""
+    server, _, crowd = crowded(target, start, connect)
+    check_calm(
+        server,
+        f"with {INSIDE + CROWD} clients for {DESCRIPTORS} descriptors",
+        "the listener stays readable when accept() fails: stop asking for it for a while",
+    )
+    logged = len(server.stderr())
+    check(
+        logged < LOG_LIMIT,
+        f"{mib(logged)} of log",
+        "a line or two: the state has not changed",
+        "log the first accept() that fails, not each of them",
+    )
+    crowd.leave()
+
+
+@row(18)
+def test_clients_inside_are_served_without_descriptors(target, start, connect):
+    """When descriptors have run out, the clients that are inside are served as before."""
+    server, inside, crowd = crowded(target, start, connect)
+    for client in inside * 2:
+        client.ask(target.message())
+    crowd.leave()
+
+
+@row(18)
+def test_recovers_from_lack_of_descriptors(target, start, connect):
+    """When clients leave, newcomers are served again within seconds."""
+    server, inside, crowd = crowded(target, start, connect)
+    inside[0].ask(target.message())
+    crowd.leave()
+    for client in inside:
+        client.close()
+    expect_service(target, server, connect)
+
+
+def expect_service(target, server, connect, seconds=10):
+    """A new client is served within that time; the first tries may be turned away."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connect(server).ask(target.message())
+            return
+        except Failure:
+            if time.monotonic() > deadline or not server.alive():
+                raise
+            time.sleep(0.1)
+
+
+@row(18)
+@ours_only
+def test_newcomers_wait_for_descriptors(target, start, connect):
+    """Newcomers that find no descriptor wait, and are served when others leave; one line is logged."""
+    server = start(descriptors=DESCRIPTORS)
+    clients = [connect(server) for _ in range(INSIDE + CROWD)]
+    messages = target.messages(len(clients))
+    for client, message in zip(clients, messages):
+        client.send_requests([message])
+    clients[0].expect_replies([messages[0]])
+    clients[-1].expect_nothing()
+    lines = server.stderr().splitlines()
+    check(len(lines) == 1, f"{len(lines)} lines of log", "one line for the whole episode")
+    clients[0].close()
+    for client, message in zip(clients[1:], messages[1:]):
+        client.expect_replies([message])
+        client.close()
+
+
+# Rows 16 and 21: memory
+
+
+@row(21)
+def test_memory_of_idle_clients(target, start, connect):
+    """An idle client costs little memory: its buffers are given back once they are empty."""
+    server = start()
+    cost = idle_cost(target, server, connect)
+    limit = OWN_IDLE_COST if target.own else IDLE_COST
+    check(
+        cost < limit,
+        f"{cost / KIB:.1f} KiB of memory for each idle client",
+        f"less than {limit // KIB} KiB",
+        "allocate buffers when bytes arrive, give them back when the last byte has left",
+    )
+
+
+def idle_cost(target, server, connect):
+    """Bytes of memory for each client that has been served and now is silent."""
+
+    def come(count):
+        for _ in range(count):
+            connect(server).ask(target.sized(min(USED, target.max_payload)))
+
+    come(FEW)
+    return growth(server, lambda: come(MANY - FEW)) / (MANY - FEW)
+
+
+@row(21)
+def test_memory_comes_back(target, start, connect):
+    """Memory for many clients with large messages is used again for the next ones."""
+    server, message = start(), target.sized(target.max_payload)
+
+    def crowd_with_large_messages():
+        clients = [connect(server) for _ in range(20)]
+        for client in clients:
+            client.ask(message)
+        for client in clients:
+            client.close()
+
+    grown = [growth(server, crowd_with_large_messages) for _ in range(3)]
+    check(
+        min(grown[1:]) < 5 * MIB,
+        "memory grew by " + ", ".join(mib(bytes_) for bytes_ in grown) + " in three equal rounds",
+        "the first round's memory to be used again",
+        "let go of the buffers of connections that are closed",
+    )
+
+
+@row(16)
+@ours_only
+@commands_only
+def test_stated_limit_of_an_unread_connection(target, start, connect):
+    """A client that never reads costs one frame, one read, 1 MiB and one reply, whatever it sends."""
+    server = start()
+    with connect(server) as client:
+        client.command(b"SET long " + b"v" * (MIB - 100), b"+OK")
+    deaf = [connect(server, **SMALL) for _ in range(DEAF)]
+
+    def pester():
+        for client in deaf:
+            client.send(target.wire(b"GET long") * 100, reading=False)
+            fill(client, target.wire(target.sized(MIB).request) * 8)
+
+    grown = growth(server, pester) / DEAF
+    check(grown < OWN_LIMIT, f"{mib(grown)} for each of them", f"at most {mib(OWN_LIMIT)}")
+    connect(server).ask(target.message())
