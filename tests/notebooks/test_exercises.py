@@ -1,0 +1,179 @@
+"""The exercises of notebooks 03 and 04: unsolved, solved, and wrong in ways that are tempting."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+from lab.servers import ROOT
+
+SECONDS = 60
+
+FLAGS = """
+my_flags = dict(zip(my_flags, [{"want_write"}, {"want_write"}, {"want_read"}, ANSWER]))
+"""
+
+HANDLE_WRITE = """
+def handle_write(conn):
+    sent = conn.sock.send(conn.outgoing)
+    conn.outgoing = conn.outgoing[sent:]
+    if not conn.outgoing:
+        answer_next(conn)
+"""
+
+HANDLE_ACCEPT = """
+def handle_accept(self):
+    from framing import encode_frame
+
+    try:
+        sock, address = self.listener.accept()
+    except (BlockingIOError, ConnectionAbortedError):
+        return
+    sock.setblocking(False)
+    conn = Conn(sock, address)
+    if len(self.fd2conn) >= 3:
+        conn.outgoing = encode_frame(b"-ERR too many clients")
+        conn.want_read = False
+        conn.want_write = True
+        conn.want_close = True
+    self.fd2conn[sock.fileno()] = conn
+"""
+
+POINTERS = """
+my_pointers = dict(zip(my_pointers, [(0, 10, 10), (4, 10, 10), (0, 12, 24), ANSWER]))
+"""
+
+RING = """
+class Ring:
+    def __init__(self, capacity):
+        self.memory = bytearray(capacity)
+        self.begin = 0
+        self.size = 0
+
+    def __len__(self):
+        return self.size
+
+    def append(self, data):
+        if self.size + len(data) > len(self.memory):
+            raise ValueError("full")
+        for byte in data:
+            self.memory[(self.begin + self.size) % len(self.memory)] = byte
+            self.size += 1
+
+    def first(self, count):
+        end = self.begin + count
+        return bytes(self.memory[self.begin : end] + self.memory[: max(0, end - len(self.memory))])
+
+    def consume(self, count):
+        self.begin = (self.begin + count) % len(self.memory)
+        self.size -= count
+"""
+
+HELPINGS = """
+def try_all_requests(conn):
+    incoming, replies = conn.incoming, []
+    waiting = len(conn.outgoing)
+    memory = memoryview(incoming.memory)
+    begin, data_end = incoming.data_begin, incoming.data_end
+    while waiting < HIGH_WATER and len(replies) < 16 and data_end - begin >= HEADER_SIZE:
+        (length,) = HEADER.unpack_from(memory, begin)
+        if length > MAX_PAYLOAD:
+            replies.append(refuse(conn, length))
+            begin = data_end
+            break
+        end = begin + HEADER_SIZE + length
+        if end > data_end:
+            break
+        reply = respond(memory[begin + HEADER_SIZE : end].tobytes())
+        replies.append(HEADER.pack(len(reply)) + reply)
+        waiting += HEADER_SIZE + len(reply)
+        begin = end
+    incoming.consume(begin - incoming.data_begin)
+    conn.outgoing.append(b"".join(replies))
+    set_flags(conn)
+
+
+def set_flags(conn):
+    conn.want_write = len(conn.outgoing) > 0
+    room = len(conn.outgoing) < HIGH_WATER and len(conn.incoming) < HEADER_SIZE + MAX_PAYLOAD
+    conn.want_read = room and not conn.want_close
+"""
+
+MENDED = "len(conn.incoming) < HEADER_SIZE + MAX_PAYLOAD"
+
+# The notebook, the exercise, what the student writes (None: nothing), the check's answer.
+CASES = [
+    ("03_eventloop", 1, None, "not yet: no answer yet to: two whole requests"),
+    (
+        "03_eventloop",
+        1,
+        FLAGS.replace("ANSWER", '{"want_close"}'),
+        "not yet: look again at: a header",
+    ),
+    ("03_eventloop", 1, FLAGS.replace("ANSWER", '{"want_write", "want_close"}'), "yes"),
+    ("03_eventloop", 2, None, "not yet: 1 of 5 replies came"),
+    ("03_eventloop", 2, HANDLE_WRITE.replace("answer_next(", "print("), "not yet: 1 of 5 replies"),
+    ("03_eventloop", 2, HANDLE_WRITE, "yes"),
+    ("03_eventloop", 3, None, "not yet: the fourth client is not told"),
+    ("03_eventloop", 3, HANDLE_ACCEPT.replace(">= 3", ">= 2"), "not yet: "),
+    ("03_eventloop", 3, HANDLE_ACCEPT.replace("conn.want_close = True", "pass"), "not yet: "),
+    ("03_eventloop", 3, HANDLE_ACCEPT, "yes"),
+    ("04_pipelining", 1, None, "not yet: look again at: append 10"),
+    (
+        "04_pipelining",
+        1,
+        POINTERS.replace("ANSWER", "(12, 12, 24)"),
+        "not yet: look again at: consume 12",
+    ),
+    ("04_pipelining", 1, POINTERS.replace("ANSWER", "(0, 0, 0)"), "yes"),
+    ("04_pipelining", 2, None, "not yet: Ring.append is not written"),
+    (
+        "04_pipelining",
+        2,
+        RING.replace("+ self.memory[: max(0, end - len(self.memory))]", ""),
+        "not yet: step",
+    ),
+    ("04_pipelining", 2, RING.replace("self.size -= count", "pass"), "not yet: "),
+    ("04_pipelining", 2, RING, "yes"),
+    ("04_pipelining", 3, None, "not yet: 1,000 requests took 1 turns"),
+    (
+        "04_pipelining",
+        3,
+        HELPINGS.replace(MENDED, "True"),
+        "not yet: a client that never reads cost",
+    ),
+    ("04_pipelining", 3, HELPINGS.replace(MENDED, "len(conn.incoming) < 1000"), "not yet: "),
+    ("04_pipelining", 3, HELPINGS, "yes"),
+]
+
+
+def cells_of(notebook):
+    """The sources of a notebook's code cells, by the ends of their ids."""
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text("utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    return {cell["id"].partition("-")[2]: "".join(cell["source"]) for cell in code}
+
+
+def definitions(source):
+    """The functions and classes that a cell defines, without running the rest."""
+    nodes = ast.parse(source).body
+    kept = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    return "\n\n".join(ast.unparse(node) for node in kept)
+
+
+@pytest.mark.parametrize("notebook, number, answer, verdict", CASES)
+def test_the_check_tells_whether_the_exercise_is_solved(
+    notebook, number, answer, verdict, tmp_path
+):
+    cells = cells_of(notebook)
+    exercise = f"exercise-{number}"
+    others = [definitions(text) for name, text in cells.items() if "exercise" not in name]
+    parts = [cells["setup"], *others, cells[exercise], answer or "", cells[f"{exercise}-check"]]
+    script = tmp_path / "cells.py"
+    script.write_text("\n\n".join(parts), "utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(verdict) and done.stdout.count("\n") == 1
