@@ -27,7 +27,7 @@ from lab.servers import ROOT, STAGES
 
 MIN_WORDS = 12  # shorter than that explains nothing
 # How prose calls the chunks that have no name in the code.
-SPOKEN = {"__doc__": "docstring", "imports": "import"}
+SPOKEN = {"__doc__": {"docstring"}, "imports": {"import", "imports"}}
 FRAME_STYLE = "font-family:monospace;line-height:1.4;overflow-x:auto"
 STYLES = {"+": "color:#0b5394;background:#dceaf9", "-": "color:#8a3b00;background:#fbe9d9"}
 
@@ -270,7 +270,8 @@ def explains(prose, name):
     """Does this markdown say something, outside its headings, and name the symbol?"""
     text = re.sub(r"^#+ .*$", "", prose, flags=re.MULTILINE)
     symbol = name.rpartition("::")[2].rpartition(".")[2]
-    return len(re.findall(r"\w+", text)) >= MIN_WORDS and SPOKEN.get(symbol, symbol) in text
+    words = re.findall(r"\w+", text)
+    return len(words) >= MIN_WORDS and not SPOKEN.get(symbol, {symbol}).isdisjoint(words)
 
 
 def check_claims(before, after, claims):

@@ -148,6 +148,7 @@ def test_an_invented_claim_is_told(stages, claims, name):
         "",
         "Now `PORT`.",
         "## PORT and many more words, all of them in the heading and none of them below it",
+        "Twelve words or more about a SUPPORT of which the constant's name is but a small part.",
         "Twelve words or more that talk about everything but the one constant that matters here.",
     ],
 )
