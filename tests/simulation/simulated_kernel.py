@@ -15,6 +15,8 @@ from types import ModuleType
 ASYNCHRONOUS = (errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH)
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 BUSY_SECONDS = 0.1  # three failing accepts within that time are a busy loop
+SHORTEST_WAIT = 50  # ms
+BUSY_TURNS = 30  # so many in a row in which nothing moves are one, too
 
 
 class Violation(AssertionError):
@@ -41,6 +43,8 @@ class Link:
         self.fin_sent = self.fin_arrived = False
         self.error = 0  # the errno that the server's next call gets
         self.broken = False  # that error has been told
+        # What poll() says about it: Linux sets all bits, POSIX asks for these only.
+        self.trouble = select.POLLERR | select.POLLHUP
         self.client_closed = False
         self.server_closed = False
         self.reset_by_server = False
@@ -51,7 +55,7 @@ class Link:
     def events(self):
         """What poll() could report: the bits of the real one."""
         if self.error or self.broken:
-            return select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP
+            return self.trouble
         events = 0
         if self.arrived or self.fin_arrived:
             events |= select.POLLIN
@@ -59,17 +63,14 @@ class Link:
             events |= select.POLLOUT
         return events
 
-    def fail(self, number, keep_arrived):
+    def fail(self, number, as_linux, keep_arrived):
         """The connection breaks; what had arrived may or may not be read still."""
         self.error = number
+        if as_linux:
+            self.trouble |= select.POLLIN | select.POLLOUT
         self.travelling.clear()
         if not keep_arrived:
             self.arrived.clear()
-
-    def tell_error(self):
-        if self.error:
-            number, self.error, self.broken = self.error, 0, True
-            raise OSError(number, "simulated")
 
 
 class Socket:
@@ -93,6 +94,7 @@ class Socket:
 
     def close(self):
         self.kernel.note("close", self.fd)
+        self.kernel.progress()
         if self.closed:
             raise Violation(f"fd {self.fd} is closed for the second time")
         self.closed = True
@@ -132,6 +134,7 @@ class Listener(Socket):
         kernel.accept_failing = False
         kernel.failures.clear()
         link = backlog.popleft()
+        kernel.progress()
         link.last_moved = kernel.clock
         connection = Connection(kernel, link)
         kernel.note("accept", connection.fd, link.peer)
@@ -159,14 +162,17 @@ class Connection(Socket):
         data = bytes(link.arrived[:count])
         del link.arrived[:count]
         link.received += count
+        kernel.progress()
         link.last_moved = kernel.clock
         kernel.note("recv", self.fd, count)
         return data
 
     def recv_nothing(self):
         self.kernel.note("recv", self.fd, "error or end")
-        self.link.tell_error()
+        self.tell_error()
         if self.link.fin_arrived or self.link.broken:
+            if not self.link.eof_told:
+                self.kernel.progress()
             self.link.eof_told = True
             return b""
         self.kernel.seen["EAGAIN at recv"] += 1
@@ -177,11 +183,19 @@ class Connection(Socket):
         memory[: len(data)] = data
         return len(data)
 
+    def tell_error(self):
+        """Raise what has happened to the connection; that is told once."""
+        link = self.link
+        if link.error:
+            number, link.error, link.broken = link.error, 0, True
+            self.kernel.progress()
+            raise OSError(number, "simulated")
+
     def send(self, data):
         self.use("send")
         link, kernel = self.link, self.kernel
         kernel.current = link
-        link.tell_error()
+        self.tell_error()
         if link.broken:
             raise BrokenPipeError(errno.EPIPE, "simulated")
         if not len(data):
@@ -192,10 +206,11 @@ class Connection(Socket):
             raise BlockingIOError(errno.EAGAIN, "simulated")
         count = kernel.amount(min(room, len(data)), "short write")
         if link.client_closed:  # nobody there: a reset comes back
-            link.fail(errno.EPIPE, keep_arrived=True)
+            link.fail(errno.EPIPE, as_linux=True, keep_arrived=True)
             kernel.seen["sent to nobody"] += 1
         else:
             link.outbox += data[:count]
+        kernel.progress()
         link.last_moved = kernel.clock
         kernel.note("send", self.fd, count)
         return count
@@ -272,8 +287,15 @@ class Kernel:
         self.current = None  # the link of the last call
         self.short = rng.choice((0.0, 0.1, 0.5))  # how often a call moves less than it could
         self.spurious = rng.choice((0.0, 0.0, 0.05))
+        self.turns = 0  # of the loop since something moved
+        self.quiet_since = None  # since when nothing is ready and nobody acts
         self.history = deque(maxlen=60)
         self.seen = Counter()
+
+    def progress(self):
+        """Something moved."""
+        self.turns = 0
+        self.quiet_since = None
 
     def note(self, *what):
         self.history.append(what)
@@ -328,6 +350,8 @@ class Kernel:
             if timeout is None or not self.clients.patient():
                 self.clients.next_phase()
             if timeout is not None:
+                if timeout < SHORTEST_WAIT:
+                    raise Violation(f"poll() waits {timeout} ms: too short while nothing happens")
                 self.clock += timeout / 1000
                 return ready
             if ready:
@@ -361,7 +385,10 @@ class Kernel:
 
     def report(self, ready, spurious):
         """Turn the clock a little or a lot, and return what is ready in any order."""
-        self.clients.quiet_since = None
+        self.quiet_since = None
+        self.turns += 1
+        if self.turns > BUSY_TURNS:
+            raise Violation(f"a busy loop: nothing moves, ready is again and again {ready}")
         if self.leaps and self.rng.random() < 0.05:
             self.clock += self.rng.uniform(0, self.leaps)
             self.seen["time leaps"] += 1

@@ -36,12 +36,12 @@ def soak(simulations, seeds, seconds):
             now = time.monotonic()
             if now - start >= seconds:
                 break
-            if now - shown >= 1:
+            if now - shown >= 1 and sys.stdout.isatty():
                 shown = now
-                print(f"\r{count} schedules, {now - start:.0f} s", end="", flush=True)
+                print(f"{count} schedules, {now - start:.0f} s", end="\r", flush=True)
     except KeyboardInterrupt:
         pass
-    print(f"\r{count} schedules of milestone {' and '.join(str(s.stage) for s in simulations)}, "
+    print(f"{count} schedules of milestone {' and '.join(str(s.stage) for s in simulations)}, "
           f"last seed {seed}: no fault found")  # fmt: skip
     for simulation in simulations:
         met = ", ".join(f"{name} {times}" for name, times in sorted(simulation.seen.items()))
