@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from harness import report as text
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.server import Server, stop_all
-from harness.target import MAX_PAYLOAD, Target, own_target
+from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_target
 
 TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
@@ -64,7 +65,10 @@ class Graded:
             self.targets = [own_target(n) for n in STAGES if stage in (None, n)]
             return
         if stage is None:
-            raise pytest.UsageError("--server needs --stage N: the milestone the server has reached")
+            raise pytest.UsageError(
+                "--server needs --stage N: the milestone the server has reached"
+            )
+        self.command = command  # as it was typed
         self.targets = [self._foreign(command, stage, option)]
 
     @staticmethod
@@ -77,12 +81,12 @@ class Graded:
             raise pytest.UsageError("--server: the command is empty")
         return Target(words, stage, dialect=option.dialect, max_payload=option.max_payload)
 
-    def shared_server(self, target):
+    def shared_server(self, target, notice=None):
         """The running server of a target, a new one if it has ended."""
         if self.server and (self.server.target != target or not self.server.alive()):
             self.drop_server()
         if not self.server:
-            self.server = Server(target)
+            self.server = Server(target, notice=notice)
         return self.server
 
     def drop_server(self):
@@ -92,15 +96,21 @@ class Graded:
 
     def repeat_command(self, item, target):
         """How to run just this test by hand."""
-        words = ["python3", "-m", "pytest", os.path.relpath(TESTS, item.config.invocation_params.dir)]
+        tests = os.path.relpath(TESTS, item.config.invocation_params.dir)
+        words = ["python3 -m pytest", shlex.quote(tests)]
         if self.foreign:
-            words += ["--server", shlex.join(target.command), "--stage", str(target.stage)]
-            words += ["--dialect", "echo"] if target.echoes else []
-            if target.max_payload != MAX_PAYLOAD:
-                words += ["--max-payload", str(target.max_payload)]
-        else:
-            words += ["--stage", str(target.stage)]
-        return shlex.join([*words, "-k", item.originalname])
+            words += ["--server", double_quoted(self.command)]
+        words += ["--stage", str(target.stage)]
+        if target.echoes:
+            words += ["--dialect echo"]
+        if target.max_payload != MAX_PAYLOAD:
+            words += ["--max-payload", str(target.max_payload)]
+        return " ".join([*words, "-k", item.originalname])
+
+
+def double_quoted(text):
+    """A word for the shell; in double quotes where that is enough, because it reads better."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
 
 # Which tests run, and in which order
@@ -134,7 +144,9 @@ def pytest_generate_tests(metafunc):
         targets = metafunc.config.graded.targets
         targets = [t for t in targets if applies(metafunc.function, path, t)]
         # None stands for "not for any of them": pytest would show an empty list as a skip.
-        metafunc.parametrize("target", targets or [None], ids=[f"stage{t.stage}" for t in targets] or ["-"])
+        metafunc.parametrize(
+            "target", targets or [None], ids=[f"stage{t.stage}" for t in targets] or ["-"]
+        )
 
 
 def target_of(item):
@@ -142,7 +154,7 @@ def target_of(item):
 
 
 def in_conformance(item):
-    return CONFORMANCE in Path(item.path).parents
+    return CONFORMANCE in item.path.parents
 
 
 @pytest.hookimpl(trylast=True)  # after plugins that shuffle
@@ -157,17 +169,23 @@ def pytest_collection_modifyitems(config, items):
 
 
 def order(graded, item):
-    """The gate first, then the stage that was asked for, then the earlier ones."""
+    """The gate first, then the stage that was asked for, then the earlier ones.
+
+    Of a stage's files the one that has its name comes first.
+    """
     target = target_of(item)
     if target is None:
         return (0,)
-    stage = file_stage(Path(item.path))
-    gate = item.get_closest_marker("gate") is None
-    return (1, target.stage, gate, -stage if graded.foreign else stage, item.path.name, line_of(item))
-
-
-def line_of(item):
-    return item.function.__code__.co_firstlineno
+    stage = file_stage(item.path)
+    return (
+        1,
+        target.stage,
+        item.get_closest_marker("gate") is None,
+        -stage if graded.foreign else stage,
+        not item.path.stem.endswith(STAGE_NAMES[stage]),
+        item.path.name,
+        item.function.__code__.co_firstlineno,
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -176,11 +194,10 @@ def pytest_runtestloop(session):
     config = session.config
     graded = config.graded
     if graded.foreign and not config.option.collectonly and not hasattr(config, "workerinput"):
-        target = graded.targets[0]
         try:
-            graded.shared_server(target)
+            graded.shared_server(graded.targets[0], notice=print)
         except StartError as error:
-            message = text.describe_start(error, target.command)
+            message = text.describe_start(error, graded.command)
             if os.environ.get("GITHUB_ACTIONS"):
                 print(text.annotation("the server could not be started", message))
             raise pytest.UsageError(message) from None
@@ -210,7 +227,7 @@ def server(request, target):
     """The running server, shared with other tests."""
     shared = request.config.graded.shared_server(target)
     request.node.graded_server = shared
-    shared.mark = len(shared.stderr())  # what was logged before is not this test's
+    shared.forget_news()  # what was logged before is not this test's
     return shared
 
 
@@ -221,7 +238,7 @@ def start(request, target):
 
     def start_one(**options):
         placeholder = any("{idle_timeout}" in word for word in target.command)
-        if options.get("idle_timeout") and not placeholder:
+        if options.get("idle_timeout") is not None and not placeholder:
             pytest.skip("add `--idle-timeout {idle_timeout}` to the command to have this checked")
         own = Server(target, **options)
         servers.append(own)
@@ -236,7 +253,7 @@ def start(request, target):
 @pytest.fixture
 def connect(request):
     """connect() opens a recording client; connect(server=...) to another server."""
-    clients = []
+    clients = request.node.graded_clients = []
 
     def connect_one(server=None, **options):
         server = server or request.getfixturevalue("server")
@@ -255,64 +272,75 @@ def connect(request):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
-    report = outcome.get_result()
     target = target_of(item)
     if target is None or not in_conformance(item):
         return
+    report = outcome.get_result()
     graded = item.config.graded
+    stage = file_stage(item.path) if graded.foreign else target.stage
     failure = failure_of(item, call)
+    rule = failure and failure.rule or text.rule_of(item.function)
     if failure:
         report.outcome = "failed"
-        server = getattr(item, "graded_server", None)
-        rule = text.rule_of(item.function)
+        server = getattr(failure, "server", None) or getattr(item, "graded_server", None)
+        section = text.section(file_stage(item.path), shows_no(item))
         command = graded.repeat_command(item, target)
-        stage = file_stage(Path(item.path)) if graded.foreign else target.stage
-        report.longrepr = text.describe(failure, rule, server, command, stage)
+        report.longrepr = text.describe(failure, rule, server, command, section)
     if report.failed:
         graded.drop_server()  # the next test shall not suffer from this one's trouble
         if item.get_closest_marker("gate"):
             graded.gate_failed = True
-    report.graded = {
-        "stage": file_stage(Path(item.path)) if graded.foreign else target.stage,
-        "rule": text.rule_of(item.function),
-        "test": item.originalname,
-    }
+    # Plain values: pytest-xdist sends reports from process to process as JSON.
+    report.graded = {"stage": stage, "rule": rule, "test": item.originalname}
+
+
+def shows_no(item):
+    return any(mark.args[1] == "no" for mark in item.iter_markers("row"))
 
 
 def failure_of(item, call):
-    """The Failure of a test, also where only its server has failed; or None."""
+    """The Failure of a test, also where only its server has suffered; or None."""
     if call.excinfo:
         return call.excinfo.value if isinstance(call.excinfo.value, Failure) else None
     server = getattr(item, "graded_server", None)
     if call.when != "call" or server is None or server is not item.config.graded.server:
         return None
-    if not server.alive():
-        return Failure("the server ended during this test", "a server that goes on")
-    if "Traceback (most recent call last)" in server.stderr()[server.mark :]:
-        return Failure("the server wrote a traceback", "a line for each fault, at most")
+    return aftermath(server, item.graded_clients)
+
+
+def aftermath(server, clients):
+    """What a test has done to the shared server: a Failure, or None."""
+    for client in clients:
+        client.close()
+    try:
+        with Client(server) as client:
+            client.ask(server.target.message())
+    except Failure as failure:
+        failure.rule = "When the clients have left, the next one is served."
+        return failure
+    if server.target.own and "Traceback (most recent call last)" in server.news():
+        return Failure("the server wrote a traceback", "one line for a fault")
     return None
 
 
-def pytest_runtest_logreport(report):
-    graded = getattr(report, "graded", None)
-    if graded and (report.when == "call" or report.outcome != "passed"):
-        graded["outcome"] = report.outcome
-        graded["text"] = str(report.longrepr)
+def pytest_report_teststatus(report):
+    """A failure is one, whether it came up in a test or in what the test stands on."""
+    if hasattr(report, "graded") and report.failed:
+        return "failed", "F", "FAILED"
+    return None
 
 
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)  # to come last
 def pytest_terminal_summary(terminalreporter):
-    results = []
-    for outcome in ("passed", "failed", "error", "skipped"):
-        reports = terminalreporter.stats.get(outcome, [])
-        results += [r.graded for r in reports if hasattr(getattr(r, "graded", None), "keys")]
-    results = [r for r in results if "outcome" in r]
+    yield
+    results = graded_results(terminalreporter.stats)
     if not results:
         return
     table = text.stage_table(results)
     terminalreporter.section("stages")
     for line in table:
         terminalreporter.write_line(line)
-    failures = [r for r in results if r["outcome"] == "failed"]
+    failures = [result for result in results if result["outcome"] == "failed"]
     if os.environ.get("GITHUB_ACTIONS"):
         for result in failures:
             terminalreporter.write_line(text.annotation(result["rule"], result["text"]))
@@ -320,11 +348,23 @@ def pytest_terminal_summary(terminalreporter):
         text.write_step_summary(text.step_summary(table, failures))
 
 
+def graded_results(stats):
+    """One dict for each test of a server: stage, rule, test, outcome, text."""
+    results = []
+    for outcome in ("passed", "failed", "skipped"):
+        for report in stats.get(outcome, []):
+            if hasattr(report, "graded"):
+                results.append({**report.graded, "outcome": outcome, "text": str(report.longrepr)})
+    return results
+
+
 # However the session ends, no server outlives it
 
 
 def pytest_sessionstart(session):
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)  # as for Ctrl-C
 
 
 def pytest_unconfigure(config):

@@ -277,4 +277,3 @@ def test_no_reply_waits_for_an_acknowledgement(target, connect, together):
         "set TCP_NODELAY on accepted sockets, and write header and payload in one call",
         client,
     )
-

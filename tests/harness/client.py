@@ -7,9 +7,9 @@ import time
 
 from harness.failure import Failure
 
-PATIENCE = 10  # seconds without a byte moving, then a wait is given up
+PATIENCE = 8  # seconds without a byte moving, then a wait is given up
 SHORT_PATIENCE = 1.5  # once several waits have failed: the others will, too
-FAILED_WAITS = 3
+FAILED_WAITS = 2
 PIECE_PAUSE = 0.002  # between pieces that should arrive one by one
 LINGER = 0.2  # seconds in which more of a wrong reply may come: it makes the failure clearer
 CHUNK = 1 << 18
@@ -31,7 +31,7 @@ class Client:
 
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
     yet expected), replies (number of right ones so far), ended (None, "EOF" or
-    "reset"), history (list of (arrow, length, first bytes)).
+    "reset"), gave_up (a wait was too long), history (list of (arrow, length, first bytes)).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -40,6 +40,7 @@ class Client:
         self.inbox = bytearray()
         self.replies = 0
         self.ended = None
+        self.gave_up = False
         self.history = []
         self.sock = socket.socket()
         if segment:
@@ -75,6 +76,7 @@ class Client:
     def _timed_out(self, what, seconds=None):
         global _failed_waits
         _failed_waits += 1
+        self.gave_up = True
         self.fail(f"nothing for {seconds or patience():g} s", what)
 
     def _record(self, arrow, data):
@@ -287,7 +289,9 @@ class Client:
             self._receive_some()
         if self.inbox:
             self.collect(LINGER)
-            self.fail(self.target_show(bytes(self.inbox)), "nothing more, and the connection closed")
+            self.fail(
+                self.target_show(bytes(self.inbox)), "nothing more, and the connection closed"
+            )
 
     def collect_all(self, what):
         """Take in whatever comes until the connection ends, without judging it."""

@@ -15,6 +15,7 @@ class Failure(AssertionError):
         self.expected = expected
         self.hint = hint
         self.client = client
+        self.rule = None  # where it is not the one in the test's docstring
 
 
 class StartError(Failure):

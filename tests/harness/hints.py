@@ -19,7 +19,9 @@ def for_reply(target, came, reply):
 
 def _resp(target, came, reply):
     if re.match(rb"[+$:*_-][ -~]*\r\n", came):
-        return "this is RESP, Redis' own protocol; here each reply travels in a frame, without \\r\\n"
+        return (
+            "this is RESP, Redis' own protocol; here each reply travels in a frame, without \\r\\n"
+        )
     return None
 
 
@@ -66,17 +68,27 @@ def _payload_text(target, text, reply):
 
 
 BIG_ENDIAN = "it answers when the length is big-endian: read it as little-endian, '<I'"
+LEFTOVERS = {
+    2: "what a read took beyond its frame belongs to the next one: read no more than is missing",
+    3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
+    4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent",
+}
 
 
-def for_silence(client_class, server):
-    """Was the first request's length read in the wrong order?  Asks once, on a new connection."""
-    target = server.target
+def for_silence(client_class, client):
+    """Why the replies stop, or never come.  May ask once more, on a new connection."""
+    target = client.server.target
+    if not target.framed:
+        return None
+    if client.replies:
+        return LEFTOVERS[target.stage] if client.gave_up else None
+    client.close()
     message = target.message()
     try:
-        with client_class(server) as client:
-            client.send(struct.pack(">I", len(message.request)) + message.request)
-            client.collect(HINT_PATIENCE)
-            return BIG_ENDIAN if message.reply in client.inbox else None
+        with client_class(client.server) as second:
+            second.send(struct.pack(">I", len(message.request)) + message.request)
+            second.collect(HINT_PATIENCE)
+            return BIG_ENDIAN if message.reply in second.inbox else None
     except Failure:
         return None
 

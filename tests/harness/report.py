@@ -1,7 +1,6 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
 import os
-import shlex
 
 from harness.client import Client
 from harness.hints import for_ending, for_silence
@@ -16,8 +15,16 @@ def rule_of(function):
     return " ".join((function.__doc__ or function.__name__).split())
 
 
-def describe(failure, rule, server, command, stage):
+def section(stage, shows_no=False):
+    """Where to read about a test: the README of its milestone, and a heading in it."""
+    heading = "What still hurts" if shows_no else "Idea"
+    return f'{DIRECTORIES[stage].name}/README.md, "{heading}"'
+
+
+def describe(failure, rule, server, command, where):
     """The whole message of a failed test, as text."""
+    if server:
+        server.settle()
     client = failure.client
     hint = failure.hint or guess(failure, server)
     parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
@@ -27,8 +34,7 @@ def describe(failure, rule, server, command, stage):
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
     if hint:
         parts.append(("hint", hint))
-    parts.append(("repeat", command))
-    parts.append(("read", f"{DIRECTORIES[stage].name}/README.md"))
+    parts += [("repeat", command), ("read", where)]
     return "\n".join(block(name, text) for name, text in parts)
 
 
@@ -42,12 +48,9 @@ def guess(failure, server):
     if server is None:
         return None
     if not server.alive():
-        return for_ending(server.process.returncode, server.stderr())
-    client = failure.client
-    if client and server.target.framed and not client.replies and not client.inbox:
-        client.close()
-        return for_silence(Client, server)
-    return None
+        return for_ending(server.process.returncode, server.news())
+    silent = failure.client and not failure.client.inbox
+    return for_silence(Client, failure.client) if silent else None
 
 
 def conversation(client):
@@ -67,22 +70,27 @@ def entry_text(arrow, length, front):
 
 
 def last_lines(server):
-    """The last lines that a server wrote, as text."""
-    lines = server.stderr().splitlines() or server.stdout().splitlines()
+    """The last lines that a server wrote in the current test, as text."""
+    lines = server.news().splitlines()
+    if not lines and not server.alive():
+        lines = server.stdout().splitlines()
     return "\n".join(f"| {line[:200]}" for line in lines[-LAST_LINES:])
 
 
 def describe_start(error, command):
     """The one message for a server that does not start."""
-    parts = [("command", shlex.join(command)), ("problem", error.came)]
+    parts = [("command", command), ("problem", error.came)]
     if error.server and last_lines(error.server):
         parts.append(("it wrote", last_lines(error.server)))
     if error.hint:
         parts.append(("hint", error.hint))
+    by_hand = command.replace("{port}", "6400")
+    parts.append(("by hand", by_hand if by_hand != command else f"PORT=6400 {command}"))
     return "the server could not be started\n" + "\n".join(block(*part) for part in parts)
 
 
 # The end of a run
+
 
 def stage_table(results):
     """Rows (stage, passed, failed, skipped, first to mend) as lines of text.
@@ -115,7 +123,12 @@ def step_summary(table, failures):
     """Markdown for the summary page of a step."""
     parts = ["```text", *table, "```", ""]
     for result in failures:
-        parts += [f"### {result['rule']}", "", *(f"    {x}" for x in result["text"].splitlines()), ""]
+        parts += [
+            f"### {result['rule']}",
+            "",
+            *(f"    {x}" for x in result["text"].splitlines()),
+            "",
+        ]
     return "\n".join(parts)
 
 
