@@ -274,12 +274,6 @@ def decades(values):
     return low, max(math.ceil(math.log10(max(values))), low + 1)
 
 
-def tick_label(exponent):
-    if exponent < 0:
-        return f"{10.0**exponent:g}"
-    return f"{10**exponent:,}"
-
-
 def chart(lines, x_label, y_label):
     """Curves on logarithmic axes.
 
@@ -287,31 +281,38 @@ def chart(lines, x_label, y_label):
     line's right end, and each line has its own dashes.
     """
     canvas, (left, top, width, height) = Canvas(), PLOT
-    points = [point for line in lines.values() for point in line]
-    x_low, x_high = decades([x for x, _ in points])
-    y_low, y_high = decades([y for _, y in points])
+    xs = sorted({x for line in lines.values() for x, _ in line})
+    low, high = decades([y for line in lines.values() for _, y in line])
 
     def place(x, y):
-        across = (math.log10(x) - x_low) / (x_high - x_low)
-        up = (math.log10(y) - y_low) / (y_high - y_low)
+        across = math.log(x / xs[0]) / math.log(xs[-1] / xs[0])
+        up = (math.log10(y) - low) / (high - low)
         return left + width * across, top + height * (1 - up)
 
-    canvas.box(left, top, width, height)
-    for exponent in range(x_low, x_high + 1):
-        x, _ = place(10.0**exponent, 10.0**y_low)
-        canvas.line([(x, top), (x, top + height)], "#d0d0d0", 1)
-        canvas.text(x, top + height + 20, tick_label(exponent), anchor="middle")
-    for exponent in range(y_low, y_high + 1):
-        _, y = place(10.0**x_low, 10.0**exponent)
-        canvas.line([(left, y), (left + width, y)], "#d0d0d0", 1)
-        canvas.text(left - 8, y + 5, tick_label(exponent), anchor="end")
+    draw_axes(canvas, place, xs, [10.0**exponent for exponent in range(low, high + 1)])
     draw_curves(canvas, {name: [place(x, y) for x, y in line] for name, line in lines.items()})
     canvas.text(left + width / 2, top + height + 44, x_label, anchor="middle", bold=True)
     canvas.text(left, top - 6, y_label, bold=True)
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{y:g} at {x:g}" for x, y in line) for name, line in lines.items()
+        f"{name}: " + ", ".join(f"{y:.3g} at {x:g}" for x, y in line)
+        for name, line in lines.items()
     )
     return canvas.picture(top + height + 56, f"{y_label} against {x_label}. {said}.")
+
+
+def draw_axes(canvas, place, xs, ys):
+    """The frame with a line and a number for each of xs and ys; place: point to pixels."""
+    left, top, width, height = PLOT
+    decimals = max(0, -math.floor(math.log10(ys[0])))
+    canvas.box(left, top, width, height)
+    for value in xs:
+        x, _ = place(value, ys[0])
+        canvas.line([(x, top), (x, top + height)], "#d0d0d0", 1)
+        canvas.text(x, top + height + 20, f"{value:,}", anchor="middle")
+    for value in ys:
+        _, y = place(xs[0], value)
+        canvas.line([(left, y), (left + width, y)], "#d0d0d0", 1)
+        canvas.text(left - 8, y + 5, f"{value:,.{decimals}f}", anchor="end")
 
 
 def draw_curves(canvas, curves):
