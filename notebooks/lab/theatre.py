@@ -135,13 +135,14 @@ class Scene:
         self.name, self.title, self.note = name, title, note
         self.found = {stage: steps(found) for stage, found in records.items()}
         self.pairs = in_step(self.found.get(3, []), self.found.get(4, []))
-        self.connections = max(len(found[-1].views) for found in self.found.values())
-        self.height = theatre_draw.height(self.connections)
+        last = max((found[-1].views for found in self.found.values()), key=len)
+        self.clients = [view.client.name for view in last]
+        self.height = theatre_draw.height(len(self.clients))
 
     def picture(self, stage, number):
         """The parts of the picture of one step."""
         step = self.found[stage][number]
-        return theatre_draw.panel(step, f"Milestone {stage}", IDEAS[stage], self.connections)
+        return theatre_draw.panel(step, f"Milestone {stage}", IDEAS[stage], self.clients)
 
     def data(self):
         """What the page's script needs to show the scene."""

@@ -259,6 +259,11 @@ def conn(view, y):
     return [at(y + row_y, row) for row_y, row in [*rows, (28, sent), (166, got)]]
 
 
+def absent(name):
+    line = '<path d="M8 0H632" class="line"/>' + text(10, 19, f"client {name}", "bold")
+    return line + text(LEFT, 19, "has not come yet", "soft")
+
+
 def conn_head(view):
     line = '<path d="M8 0H632" class="line"/>'
     line += text(10, 19, f"client {view.client.name}", "bold")
@@ -281,11 +286,11 @@ def height(connections):
     return conns_top(connections) + connections * CONN_HEIGHT
 
 
-def panel(step, title, idea, connections):
+def panel(step, title, idea, names):
     """The parts of one step's picture, in a fixed order.
 
-    connections: how many clients the scene has in all, so that all its pictures
-    have the same height.
+    names: of all clients that the scene will have, so that all its pictures have
+    the same height.
     """
     answered = sum(
         sum(end <= view.produced for _, end in frames(view.client.replies)) for view in step.views
@@ -295,8 +300,10 @@ def panel(step, title, idea, connections):
     )
     parts = [head(title, idea, step, requests, answered), phases(step.phase), call(step)]
     parts.append(poll_set(step))
-    for number, view in enumerate(step.views):
-        parts.extend(conn(view, conns_top(connections) + number * CONN_HEIGHT))
+    views = {view.client.name: view for view in step.views}
+    for number, name in enumerate(names):
+        y = conns_top(len(names)) + number * CONN_HEIGHT
+        parts.extend(conn(views[name], y) if name in views else [at(y, absent(name))])
     return parts
 
 
