@@ -22,7 +22,7 @@ def test_no_idle_timeout(target):
 @row(11, "no")
 @row(18, "no")
 def test_a_crowd_waits_for_the_first(target, start, connect):
-    """One that serves its clients in turn never runs out of descriptors: all but one client wait."""
+    """One that serves its clients in turn needs few descriptors: all clients but one wait."""
     server = start(descriptors=FEW_DESCRIPTORS)
     first, *others = [connect(server) for _ in range(CROWD)]
     first.ask(target.message())

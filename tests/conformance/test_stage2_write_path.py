@@ -70,7 +70,7 @@ def test_late_reader_of_the_largest_reply(target, connect):
 @pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what is queued")
 @pytest.mark.parametrize("batches_more", [0, 1, 2])
 def test_write_blocked_in_mid_batch(target, connect, batches_more):
-    """When a write has blocked in the middle of a batch, the client that then only reads gets all."""
+    """When a write has blocked inside a batch, a client that then only reads gets the rest."""
     client = connect(**SMALL)
     messages = until_blocked(target, client)
     more = padded(target, batches_more * BATCH)
@@ -88,7 +88,7 @@ def fill_whole(client, target, messages):
 @commands_only
 @pytest.mark.parametrize("size", [2_000, 40_000, 500_000])
 def test_many_bytes_for_few(target, connect, size):
-    """A batch of short requests gets all its long replies, however long the client waits to read."""
+    """A batch of short requests gets all its long replies, however late the client reads."""
     client = connect(**SMALL)
     message = stored(target, client, size)
     count = 3_000_000 // size
@@ -155,7 +155,7 @@ def test_hang_up_with_replies_due(target, server, connect, leave):
 @row(4)
 @pytest.mark.parametrize("leave", LEAVE, ids=lambda leave: leave.__name__)
 def test_hang_up_while_output_is_blocked(target, start, connect, leave):
-    """A client that leaves while a write to it is blocked disturbs nobody, and leaves no work behind."""
+    """A client that leaves while a write to it is blocked disturbs nobody and leaves no work."""
     server = start()
     for amount in (PLENTY // 8, PLENTY):
         client = connect(server, **SMALL)
@@ -168,7 +168,7 @@ def test_hang_up_while_output_is_blocked(target, start, connect, leave):
 
 @row(16, "no")
 def test_a_client_that_never_reads_holds_up_everybody(target, connect):
-    """One that serves its clients in turn waits for one that does not read, and the others wait, too."""
+    """One that serves its clients in turn waits for one that never reads, and so do the others."""
     deaf = connect(**SMALL)
     fill(deaf, wire_of(target, padded(target, PLENTY // PADDING)))
     other, message = connect(), target.message()

@@ -49,7 +49,7 @@ def test_others_are_served_beside_one_that_never_reads(target, connect):
 
 @row(16)
 def test_memory_beside_one_that_never_reads(target, start, connect):
-    """A client that sends for ever and never reads does not make the server's memory grow for ever."""
+    """A client that sends for ever and never reads does not fill the server's memory."""
     server = start()
     deaf = connect(server)
     small = growth(server, lambda: fill(deaf, flood_of(target, LESS)))
@@ -69,7 +69,7 @@ def test_memory_beside_one_that_never_reads(target, start, connect):
 @commands_only
 @pytest.mark.parametrize("size", [1000, 250_000])
 def test_memory_for_unread_replies(target, start, connect, size):
-    """Unread replies are bounded by their bytes: a batch of short requests can't fill the memory."""
+    """Unread replies are bounded by their bytes: short requests can't fill the memory."""
     server = start()
     client = connect(server, **SMALL)
     value = b"v" * size
@@ -157,7 +157,7 @@ def ask_beside(flood, other, message):
     while not other.poller.poll(20):
         check(
             flood.received - before < FLOOD_LIMIT,
-            f"one client got {mib(flood.received - before)} of replies while another waited for one",
+            f"one client got {mib(flood.received - before)} while another waited for one reply",
             "some work for each client that is ready, then the next one's turn",
             "a handler must not read or answer until there is nothing left: limit it to one recv()",
             other,
@@ -288,7 +288,7 @@ def test_thousands_come_and_go(target, start, connect):
     grown = [after - earlier for earlier, after in zip(memory, memory[1:])]
     check(
         min(grown) < ROUND * KEPT_PER_CONNECTION,
-        f"memory grew by {mib(grown[0])} and then {mib(grown[1])} while {ROUND} clients came and went",
+        f"memory grew by {mib(grown[0])}, then {mib(grown[1])}, as {ROUND} clients came and went",
         "the same memory as before: what a client costs ends with it",
         "look for a list or a dictionary that still knows connections that are closed",
     )
@@ -299,7 +299,7 @@ def come_and_go(target, server, connect, count):
     for number in range(count):
         client = connect(server)
         client.send(request[:6])
-        client.reset() if number % 2 else client.close()
+        client.close() if number % 5 == 0 else client.reset()
     with connect(server) as last:
         last.ask(target.message())
 
@@ -324,7 +324,7 @@ def test_slow_readers_side_by_side(target, connect):
 @row(11)
 @row(18, "no")
 def test_spins_without_descriptors(target, start, connect):
-    """When accept() has no descriptor left, the listener stays readable, and the loop turns for nothing."""
+    """When accept() finds no descriptor, the listener stays readable: the loop turns in vain."""
     server = start(descriptors=DESCRIPTORS)
     clients = [connect(server) for _ in range(DESCRIPTORS + 10)]
     clients[0].ask(target.message())

@@ -3,7 +3,6 @@
 import socket
 import time
 
-import pytest
 from harness import Failure, check, commands_only, ours_only, row
 from harness.pressure import SMALL, check_calm, fill, growth, mib
 
@@ -277,7 +276,7 @@ def expect_service(target, server, connect, seconds=10):
 @row(18)
 @ours_only
 def test_newcomers_wait_for_descriptors(target, start, connect):
-    """Newcomers that find no descriptor wait, and are served when others leave; one line is logged."""
+    """Newcomers that find no descriptor wait until others leave; one line is logged."""
     server = start(descriptors=DESCRIPTORS)
     clients = [connect(server) for _ in range(INSIDE + CROWD)]
     messages = target.messages(len(clients))
@@ -346,7 +345,7 @@ def test_memory_comes_back(target, start, connect):
 @ours_only
 @commands_only
 def test_stated_limit_of_an_unread_connection(target, start, connect):
-    """A client that never reads costs one frame, one read, 1 MiB and one reply, whatever it sends."""
+    """A client that never reads costs a frame, a read, 1 MiB and a reply, whatever it sends."""
     server = start()
     with connect(server) as client:
         client.command(b"SET long " + b"v" * (MIB - 100), b"+OK")
