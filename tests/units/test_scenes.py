@@ -37,6 +37,16 @@ def ends_the_server(sock):
         sock.sendall(respond(request))
 
 
+def never_returns(sock):
+    while True:
+        request = sock.recv(READ_SIZE)
+        if request == b"QUIT":
+            sock.sendall(b"+BYE")
+            sock.shutdown(socket.SHUT_RDWR)
+            signal.pause()
+        sock.sendall(respond(request))
+
+
 def forgets_a_name(sock):
     while True:
         sock.sendall(answer(sock.recv(READ_SIZE)))
@@ -153,6 +163,7 @@ def test_a_solution_is_told_yes(capsys, check, solution):
         (scenes.check_steps, ORDER[:-1], "the client has no reply, or the connection is open"),
         (scenes.check_quit, says_goodbye_and_stays, "the connection is open after QUIT"),
         (scenes.check_quit, ends_the_server, "the server has ended: exit status 0"),
+        (scenes.check_quit, never_returns, "the next client's PING got None"),
         (scenes.check_quit, forgets_a_name, "the server has ended: NameError: name 'answer'"),
         # Which of the two clients is lost is up to the threads.
         (scenes.check_threads, closes_too_early, ""),
