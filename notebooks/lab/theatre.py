@@ -201,8 +201,8 @@ def page_of(scenes):
         TEMPLATE.read_text(encoding="utf-8")
         .replace("/*STYLE*/", theatre_draw.STYLE)
         .replace("<!--DEFS-->", theatre_draw.HATCH)
-        # "</" inside a script element could end it.
-        .replace("/*DATA*/", data.replace("</", "<\\/"))
+        # Both would mean something to the browser inside a script element.
+        .replace("/*DATA*/", data.replace("</", "<\\/").replace("<!--", "<\\!--"))
     )
 
 
