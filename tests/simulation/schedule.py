@@ -38,26 +38,31 @@ class Limits:
                 if hasattr(module, name.upper()):
                     setattr(module, name.upper(), getattr(self, name))
 
-    def check(self, conn, wanted):
+    def check(self, conn, wanted, sock):
         """conn: as it is between two turns; wanted: what poll() was told of it."""
-        incoming, outgoing = len(conn.incoming), len(conn.outgoing)
-        one_frame = HEADER + self.max_payload
-        replies = one_frame + (self.high_water if self.stage == 4 else 0)
-        if incoming > one_frame + self.read_size:
-            raise Violation(f"{conn.peer}: {incoming} bytes of input held")
-        if outgoing > replies:
-            raise Violation(f"{conn.peer}: {outgoing} bytes of replies held")
-        if self.stage == 4:
-            self.check_memory(conn.incoming, one_frame + self.read_size)
-            self.check_memory(conn.outgoing, replies)
-            self.seen["above high water"] += outgoing >= self.high_water
-        flags = (select.POLLIN if conn.want_read else 0) | (
-            select.POLLOUT if conn.want_write else 0
-        )
+        self.check_held(conn)
+        flags = select.POLLIN if conn.want_read else 0
+        flags |= select.POLLOUT if conn.want_write else 0
         if wanted != flags:
             raise Violation(f"{conn.peer}: flags say {flags}, poll() was told {wanted}")
-        if conn.want_close and not outgoing:
+        if conn.want_close and not conn.outgoing:
             raise Violation(f"{conn.peer}: wants to be closed and has nothing to send")
+        had_to_wait = sock.wanted & select.POLLOUT or len(conn.outgoing) >= self.high_water
+        if self.stage == 4 and conn.outgoing and sock.took and not sock.sends and not had_to_wait:
+            raise Violation(f"{conn.peer}: replies wait for poll() before the first send()")
+
+    def check_held(self, conn):
+        """The connection's bytes: one request frame and a read, one reply and the mark."""
+        incoming = HEADER + self.max_payload + self.read_size
+        outgoing = HEADER + self.max_payload + (self.high_water if self.stage == 4 else 0)
+        if len(conn.incoming) > incoming:
+            raise Violation(f"{conn.peer}: {len(conn.incoming)} bytes of input held")
+        if len(conn.outgoing) > outgoing:
+            raise Violation(f"{conn.peer}: {len(conn.outgoing)} bytes of replies held")
+        if self.stage == 4:
+            self.seen["above high water"] += len(conn.outgoing) >= self.high_water
+            self.check_memory(conn.incoming, incoming)
+            self.check_memory(conn.outgoing, outgoing)
 
     def check_memory(self, buffer, bound):
         """The block is at most twice what it had to hold, and none is kept for nothing."""

@@ -321,7 +321,7 @@ class Clients:
         if set(wanted) != set(kernel.open):
             raise Violation(f"poll() is told of {set(wanted)}, open are {set(kernel.open)}")
         for fd, conn in fd2conn.items():
-            self.limits.check(conn, wanted[fd])
+            self.limits.check(conn, wanted[fd], kernel.open[fd])
             self.check_idle(kernel.open[fd].link)
 
     def check_idle(self, link):

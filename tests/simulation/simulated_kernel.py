@@ -101,6 +101,9 @@ class Socket:
         del self.kernel.open[self.fd]
         self.kernel.closes += 1
 
+    def new_turn(self, wanted):
+        """The listener needs nothing here."""
+
     def use(self, call):
         """Check that `call` is legal on this socket at all."""
         if self.closed:
@@ -147,7 +150,13 @@ class Connection(Socket):
     def __init__(self, kernel, link):
         super().__init__(kernel)
         self.link = link
-        self.reads = 0  # since the last poll()
+        self.new_turn(wanted=0)
+
+    def new_turn(self, wanted):
+        """poll() is called: wanted is what it was told of this socket."""
+        self.wanted = wanted
+        self.reads = self.sends = 0  # calls in this turn of the loop
+        self.took = 0  # bytes that recv() returned in this turn
 
     def recv(self, count):
         self.use("recv")
@@ -162,6 +171,7 @@ class Connection(Socket):
         data = bytes(link.arrived[:count])
         del link.arrived[:count]
         link.received += count
+        self.took += count
         kernel.progress()
         link.last_moved = kernel.clock
         kernel.note("recv", self.fd, count)
@@ -193,6 +203,7 @@ class Connection(Socket):
 
     def send(self, data):
         self.use("send")
+        self.sends += 1
         link, kernel = self.link, self.kernel
         kernel.current = link
         self.tell_error()
@@ -337,8 +348,8 @@ class Kernel:
     def poll(self, wanted, timeout):
         """Let the clients act until something is ready; return that."""
         self.clients.check(wanted)
-        for sock in self.open.values():
-            sock.reads = 0
+        for fd, mask in wanted.items():
+            self.open[fd].new_turn(mask)
         for _ in range(self.rng.randrange(4)):
             self.clients.act()
         while True:
