@@ -1,6 +1,6 @@
 """A window that slides over one block of memory."""
 
-NOTHING = bytearray()  # the memory of every empty buffer
+NOTHING = b""  # the memory of every empty buffer
 
 
 class Buffer:
@@ -36,12 +36,17 @@ class Buffer:
         self.data_begin = self.data_end = self.buffer_begin
 
     def append(self, data):
-        """Add bytes at the back."""
-        if len(data) > self.buffer_end - self.data_end:
-            self.make_room(len(data))
-        end = self.data_end + len(data)
-        self.memory[self.data_end : end] = data
-        self.data_end = end
+        """Add `data`, which is bytes, at the back."""
+        if self.data_end == self.buffer_begin:
+            # Empty: the window can slide over this very object, without a copy.
+            self.memory, self.data_end = data, len(data)
+        elif data:
+            if len(data) > self.buffer_end - self.data_end:
+                self.make_room(len(data))
+            end = self.data_end + len(data)
+            # Through a view: assigned to a bytearray, `data` would be copied twice.
+            memoryview(self.memory)[self.data_end : end] = data
+            self.data_end = end
 
     def make_room(self, count):
         """Move the data to the front, of larger memory if need be, so that
@@ -51,9 +56,10 @@ class Buffer:
         # Moving inside memory that is nearly full would have to be done again
         # soon.  With half of it free, as many bytes arrive before the next move
         # as this one moves: on average that costs O(1) for each byte.
-        if 2 * needed > self.buffer_end:
-            self.memory = bytearray(2 * needed if data else needed)
-        self.memory[: len(data)] = data
+        # An object that append() took as it was can't be written to at all.
+        if 2 * needed > self.buffer_end or isinstance(self.memory, bytes):
+            self.memory = bytearray(2 * needed)
+        memoryview(self.memory)[: len(data)] = data
         self.data_begin, self.data_end = self.buffer_begin, len(data)
 
     def view(self):
@@ -62,8 +68,10 @@ class Buffer:
 
     def consume(self, count):
         """Take `count` bytes away at the front; ValueError if there are fewer."""
-        if count > len(self):
+        begin = self.data_begin + count
+        if begin > self.data_end:
             raise ValueError(f"cannot consume {count} of {len(self)} bytes")
-        self.data_begin += count
-        if self.data_begin == self.data_end:
+        if begin == self.data_end:
             self.release()
+        else:
+            self.data_begin = begin

@@ -10,7 +10,7 @@ from app import respond
 from buffer import Buffer
 from framing import HEADER, HEADER_SIZE, MAX_PAYLOAD, encode_frame
 
-READ_SIZE = 64 * 1024  # bytes taken from the kernel at a time
+READ_SIZE = 96 * 1024  # bytes taken from the kernel at a time
 HIGH_WATER = 1024 * 1024  # bytes of unsent replies; no request is run above it
 
 
@@ -36,6 +36,7 @@ class Conn:
         "want_close",
         "incoming",
         "outgoing",
+        "needed",
         "registered",
         "last_active",
     )
@@ -49,6 +50,7 @@ class Conn:
         self.want_close = False
         self.incoming = Buffer()  # received, not yet answered
         self.outgoing = Buffer()  # answered, not yet sent
+        self.needed = HEADER_SIZE  # bytes without which no request is complete
         self.registered = 0  # the events that poll() was told of
         self.last_active = now  # when a byte last moved, in seconds
 
@@ -56,8 +58,7 @@ class Conn:
 def handle_read(conn):
     """Take in what has arrived and answer all requests that are complete.
 
-    Raises OSError if the peer vanished, BlockingIOError if nothing had come or
-    not all replies could be sent.
+    Raises OSError if the peer vanished, BlockingIOError if nothing had come.
     """
     data = conn.sock.recv(READ_SIZE)
     if not data:  # end of file: the peer sends no more
@@ -68,10 +69,6 @@ def handle_read(conn):
         return
     conn.incoming.append(data)
     try_all_requests(conn)
-    # Optimistic: the kernel nearly always has room for the replies, and asking
-    # poll() first would cost a turn of the loop.
-    if conn.want_write:
-        handle_write(conn)
 
 
 def handle_write(conn):
@@ -81,6 +78,7 @@ def handle_write(conn):
     """
     sent = conn.sock.send(conn.outgoing.view())
     conn.outgoing.consume(sent)
+    set_flags(conn)
     # Requests above the high-water mark were left in `incoming`.  The kernel
     # does not hold them any more, so poll() would never tell us about them.
     try_all_requests(conn)
@@ -92,10 +90,13 @@ def try_all_requests(conn):
     One visit reads at most READ_SIZE and makes at most HIGH_WATER of replies
     and one more, so no connection keeps the others waiting for long.
     """
-    incoming, replies = conn.incoming, []
-    waiting = len(conn.outgoing)
-    memory = memoryview(incoming.memory)  # slicing a view copies nothing
+    incoming, waiting = conn.incoming, len(conn.outgoing)
     begin, data_end = incoming.data_begin, incoming.data_end
+    if waiting >= HIGH_WATER or data_end - begin < conn.needed:
+        return
+    # Copies only a request that came in pieces; what one recv() returned is bytes.
+    memory, replies = bytes(incoming.memory), []
+    conn.needed = HEADER_SIZE
     while waiting < HIGH_WATER and data_end - begin >= HEADER_SIZE:
         (length,) = HEADER.unpack_from(memory, begin)
         if length > MAX_PAYLOAD:
@@ -104,16 +105,35 @@ def try_all_requests(conn):
             break
         end = begin + HEADER_SIZE + length
         if end > data_end:
+            conn.needed = end - begin
             break
-        reply = respond(memory[begin + HEADER_SIZE : end].tobytes())
-        replies.append(HEADER.pack(len(reply)) + reply)
-        waiting += HEADER_SIZE + len(reply)
+        reply = respond(memory[begin + HEADER_SIZE : end])
+        frame = HEADER.pack(len(reply)) + reply
+        replies.append(frame)
+        waiting += len(frame)
         begin = end
     incoming.consume(begin - incoming.data_begin)
-    # Joined once and appended once: a call for each message would cost as much
-    # as reading the message does.
-    conn.outgoing.append(b"".join(replies))
-    set_flags(conn)
+    send_replies(conn, b"".join(replies))
+
+
+def send_replies(conn, replies):
+    """Send what the kernel takes; `outgoing` keeps the rest for handle_write.
+
+    All replies at once: calls for each of them would cost as much as it does.
+    Optimistic: the kernel nearly always has room, and asking poll() first would
+    cost a turn of the loop.
+    """
+    sent = 0
+    # Not ahead of older replies; and above the high-water mark more requests may
+    # wait to be answered, which are for handle_write, when others had their turn.
+    if not conn.want_write and 0 < len(replies) < HIGH_WATER:
+        try:
+            sent = conn.sock.send(replies)
+        except BlockingIOError:
+            sent = 0
+    if sent < len(replies):
+        conn.outgoing.append(replies[sent:])
+        set_flags(conn)
 
 
 def refuse(conn, length):
