@@ -2,7 +2,9 @@
 
 import random
 import select
+import traceback
 from collections import Counter
+from pathlib import Path
 
 from loading import load_milestone
 from simulated_clients import Client, Clients
@@ -159,11 +161,16 @@ class Simulation:
 
 
 def describe(simulation, seed, error):
-    """A failure, for people: what, the last events, how to see it again."""
-    history = simulation.fakes.kernel.history if simulation.fakes.kernel else []
+    """A failure, for people: what, where, the last events, how to see it again."""
+    where = traceback.extract_tb(error.__traceback__)
     lines = [f"milestone {simulation.stage}, seed {seed}: {type(error).__name__}: {error}"]
-    lines += ["the last events:"]
-    lines += ["    " + " ".join(map(str, event)) for event in history]
+    lines += [
+        f"    in {Path(frame.filename).name}, line {frame.lineno}, {frame.name}"
+        for frame in where
+        if "milestone" in frame.filename
+    ]
+    lines += ["the last events (poll: descriptor and POLLIN 1, POLLOUT 4, POLLERR 8, POLLHUP 16):"]
+    lines += ["    " + " ".join(map(str, event)) for event in simulation.fakes.kernel.history]
     lines += [
         "to see it again: python3 tests/simulation/soak.py "
         f"--milestone {simulation.stage} --seed {seed}"

@@ -129,11 +129,13 @@ class Client:
         return self.executed == len(self.requests) and self.got == len(self.expected)
 
     def connect(self):
+        self.note("connects,", self.kind)
         self.connected = True
         self.kernel.backlog.append(self.link)
 
     def send(self):
         count = self.rng.randint(1, self.sendable())
+        self.note("sends", count, "bytes")
         self.link.travelling += self.stream[self.sent : self.sent + count]
         self.sent += count
 
@@ -147,16 +149,19 @@ class Client:
             link.arrived += link.travelling[:count]
             del link.travelling[:count]
             link.delivered += count
+            self.note(count, "bytes arrive")
         else:
             link.fin_arrived = True
+            self.note("the end arrives")
 
     def half_close(self):
         self.link.fin_sent = True
-        self.kernel.note("half-close", self.link.peer)
+        self.note("shuts down its side")
 
     def read(self):
         link = self.link
         count = self.rng.randint(1, len(link.outbox))
+        self.note("reads", count, "bytes")
         data = bytes(link.outbox[:count])
         del link.outbox[:count]
         promised = bytes((self.expected + self.refused())[self.got : self.got + count])
@@ -167,13 +172,14 @@ class Client:
         self.got += count
 
     def see_end(self):
+        self.note("sees the end")
         self.sees_end = True
 
     def leave(self):
         """Close or reset, as its kind or chance has it."""
         self.left = True
         link = self.link
-        self.kernel.note("leaves", link.peer)
+        self.note("leaves")
         if self.kind == "reset" or link.outbox or self.rng.random() < 0.3:
             if not link.server_closed:
                 number, chance = self.rng.choice(ASYNCHRONOUS), self.rng.random
@@ -181,6 +187,9 @@ class Client:
                 self.kernel.seen["resets"] += 1
         else:
             link.fin_sent = link.client_closed = True
+
+    def note(self, *what):
+        self.kernel.history.append((self.link.peer, *what))
 
     # What may be expected.
 

@@ -140,7 +140,7 @@ class Listener(Socket):
         kernel.progress()
         link.last_moved = kernel.clock
         connection = Connection(kernel, link)
-        kernel.note("accept", connection.fd, link.peer)
+        kernel.note("accept ->", connection.fd, link.peer)
         return connection, ("127.0.0.1", link.port)
 
 
@@ -174,11 +174,11 @@ class Connection(Socket):
         self.took += count
         kernel.progress()
         link.last_moved = kernel.clock
-        kernel.note("recv", self.fd, count)
+        kernel.note("recv", self.fd, "->", count, "bytes")
         return data
 
     def recv_nothing(self):
-        self.kernel.note("recv", self.fd, "error or end")
+        self.kernel.note("recv", self.fd, "-> an error or the end")
         self.tell_error()
         if self.link.fin_arrived or self.link.broken:
             if not self.link.eof_told:
@@ -223,7 +223,7 @@ class Connection(Socket):
             link.outbox += data[:count]
         kernel.progress()
         link.last_moved = kernel.clock
-        kernel.note("send", self.fd, count)
+        kernel.note("send", self.fd, "->", count, "bytes")
         return count
 
     def close(self):
@@ -309,7 +309,8 @@ class Kernel:
         self.quiet_since = None
 
     def note(self, *what):
-        self.history.append(what)
+        """Something that the server does, for the history."""
+        self.history.append(("server", *what))
 
     def open_fd(self, sock):
         fd = 3
@@ -412,7 +413,7 @@ class Kernel:
         for fd, _ in ready:
             if self.open[fd] is not self.listener:
                 self.open[fd].link.last_reported = self.clock
-        self.note("poll", ready)
+        self.note("poll ->", *ready)
         return ready
 
 
