@@ -294,10 +294,15 @@ def chart(lines, x_label, y_label):
     canvas.text(left + width / 2, top + height + 44, x_label, anchor="middle", bold=True)
     canvas.text(left, top - 6, y_label, bold=True)
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{y:.3g} at {x:g}" for x, y in line)
+        f"{name}: " + ", ".join(f"{tidy(y)} at {x:,}" for x, y in line)
         for name, line in lines.items()
     )
     return canvas.picture(top + height + 56, f"{y_label} against {x_label}. {said}.")
+
+
+def tidy(number):
+    """A number with three digits that mean something."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def draw_axes(canvas, place, xs, ys):
