@@ -19,6 +19,7 @@ from capabilities import STAGES, cell
 from harness import report as text
 from harness.client import Client
 from harness.failure import Failure, StartError
+from harness.marks import ours_only
 from harness.server import Server, stop_all
 from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_target
 
@@ -65,9 +66,7 @@ class Graded:
             self.targets = [own_target(n) for n in STAGES if stage in (None, n)]
             return
         if stage is None:
-            raise pytest.UsageError(
-                "--server needs --stage N: the milestone the server has reached"
-            )
+            raise pytest.UsageError("--server needs --stage N, the milestone it has reached")
         self.command = command  # as it was typed
         self.targets = [self._foreign(command, stage, option)]
 
@@ -132,9 +131,10 @@ def file_stage(path):
 
 def applies(function, path, target):
     """Is a test meant for this target?"""
-    if target.stage < file_stage(path):
+    marks = getattr(function, "pytestmark", [])
+    if target.stage < file_stage(path) or (not target.own and ours_only.mark in marks):
         return False
-    rows = [mark.args for mark in getattr(function, "pytestmark", []) if mark.name == "row"]
+    rows = [mark.args for mark in marks if mark.name == "row"]
     return all(cell(number, target.stage) == wanted for number, wanted in rows)
 
 
@@ -144,9 +144,8 @@ def pytest_generate_tests(metafunc):
         targets = metafunc.config.graded.targets
         targets = [t for t in targets if applies(metafunc.function, path, t)]
         # None stands for "not for any of them": pytest would show an empty list as a skip.
-        metafunc.parametrize(
-            "target", targets or [None], ids=[f"stage{t.stage}" for t in targets] or ["-"]
-        )
+        names = [f"stage{t.stage}" for t in targets]
+        metafunc.parametrize("target", targets or [None], ids=names or ["-"])
 
 
 def target_of(item):
@@ -208,8 +207,6 @@ def pytest_runtest_setup(item):
     if target is None or not in_conformance(item):
         return
     graded = item.config.graded
-    if item.get_closest_marker("ours_only") and not target.own:
-        pytest.skip("asked of our own servers only")
     if item.get_closest_marker("commands_only") and target.echoes:
         pytest.skip("an echo server has no commands")
     for mark in item.iter_markers("row"):

@@ -217,12 +217,8 @@ def test_space_after_a_key(target, talk, key, name):
 def test_errors_leave_the_connection_open(target, talk):
     """After an error reply the same connection goes on."""
     for number in range(10):
-        talk(
-            b"NONSENSE-%d" % number,
-            unknown(b"NONSENSE-%d" % number),
-            b"GET",
-            wrong_arguments(b"get"),
-        )
+        name = b"NONSENSE-%d" % number
+        talk(name, unknown(name), b"GET", wrong_arguments(b"get"))
         talk(b"ECHO %d" % number, b"$%d" % number)
 
 

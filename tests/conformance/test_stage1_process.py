@@ -169,10 +169,22 @@ def test_usage_error(target, options):
 
 
 @ours_only
-def test_from_another_directory(target, start, tmp_path, connect):
+@row(17, "no")
+def test_no_idle_timeout(target, start, connect):
+    """A silent client may stay for ever: there is no option against it."""
+    done = run(target, "--idle-timeout", "1")
+    check(done.returncode == 2, f"exit status {done.returncode}", "exit status 2")
+    client = connect(server=start())
+    client.ask(target.message())
+    client.expect_nothing()
+    client.ask(target.message())
+
+
+@ours_only
+def test_from_another_directory(target, tmp_path):
     """The server starts from any directory."""
     done = run(target, "--port", "99999", cwd=tmp_path)
-    check_one_line(done.stderr)
+    check("--port" in done.stderr, repr(done.stderr), "the server's own complaint")
 
 
 @ours_only

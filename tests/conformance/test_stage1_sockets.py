@@ -124,8 +124,9 @@ def test_first_byte_alone_is_taken_for_a_request(target, connect):
 
 
 @row(11, "no")
+@row(21, "no")
 def test_second_client_waits_for_the_first(target, connect):
-    """A blocking server leaves the second client waiting until the first has left."""
+    """An idle client costs a blocking server all its time: the second waits until it leaves."""
     first, second = connect(), connect()
     first.ask(target.message())
     message = target.message()
@@ -136,6 +137,7 @@ def test_second_client_waits_for_the_first(target, connect):
 
 
 @row(12, "no")
+@row(18, "no")
 def test_clients_at_once_are_served_one_by_one(target, connect):
     """Of many clients at once a blocking server serves one, until that one leaves."""
     clients = [connect() for _ in range(ROUNDS)]

@@ -4,7 +4,7 @@ import signal
 from contextlib import contextmanager
 
 import pytest
-from harness import check, row
+from harness import row
 from harness.limits import want_descriptors
 
 
@@ -210,30 +210,3 @@ def test_half_close_while_others_ask(target, connect):
         if number % 2:
             client.expect_eof()
     ask_all(target, clients[::2])
-
-
-@row(11)
-def test_connection_ends_for_good(target, server, connect):
-    """A server gives back the descriptors of clients that have left, however they left."""
-    before = files_when_served(target, server, connect)
-    for number in range(60):
-        client = connect()
-        client.ask(target.message())
-        [client.close, client.reset, client.half_close][number % 3]()
-        if number % 3 == 2:
-            client.expect_eof()
-    after = files_when_served(target, server, connect)
-    check(
-        after <= before + 5,
-        f"{before} open files before 60 clients came and went, {after} after",
-        "as many as before",
-        "close() the socket whenever a connection is over",
-    )
-
-
-def files_when_served(target, server, connect):
-    """Open files of the server, once it has looked at all that happened so far."""
-    with connect() as client:
-        client.ask(target.message())
-        client.ask(target.message())
-    return server.open_files()

@@ -289,9 +289,8 @@ class Client:
             self._receive_some()
         if self.inbox:
             self.collect(LINGER)
-            self.fail(
-                self.target_show(bytes(self.inbox)), "nothing more, and the connection closed"
-            )
+            came = self.target_show(bytes(self.inbox))
+            self.fail(came, "nothing more, and the connection closed")
 
     def collect_all(self, what):
         """Take in whatever comes until the connection ends, without judging it."""

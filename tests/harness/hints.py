@@ -20,7 +20,7 @@ def for_reply(target, came, reply):
 def _resp(target, came, reply):
     if re.match(rb"[+$:*_-][ -~]*\r\n", came):
         return (
-            "this is RESP, Redis' own protocol; here each reply travels in a frame, without \\r\\n"
+            "this is RESP, the protocol of Redis; here a reply travels in a frame, without \\r\\n"
         )
     return None
 

@@ -63,6 +63,9 @@ def caught_up(client, owed):
 
 def wait_until_still(client):
     """Wait until no more bytes of replies come, although none are read."""
+    if not proc.USABLE:
+        time.sleep(QUIET)
+        return
     held, since = in_kernel(client), time.monotonic()
     while time.monotonic() - since < QUIET:
         time.sleep(0.02)

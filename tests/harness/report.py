@@ -4,10 +4,11 @@ import os
 
 from harness.client import Client
 from harness.hints import for_ending, for_silence
-from harness.target import STAGE_NAMES, DIRECTORIES
+from harness.target import DIRECTORIES, STAGE_NAMES
 
 SHOWN = 6  # entries of a conversation at each end
 LAST_LINES = 8
+LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
 
 
 def rule_of(function):
@@ -93,19 +94,18 @@ def describe_start(error, command):
 
 
 def stage_table(results):
-    """Rows (stage, passed, failed, skipped, first to mend) as lines of text.
+    """Stage, passed, failed, skipped and the first thing to mend, as lines of text.
 
-    results: list of dicts with stage, outcome and rule.
+    results: a list of dicts with stage, rule, test and outcome.
     """
     lines = [f"{'stage':<15}{'passed':>7}{'failed':>7}{'skipped':>8}   first thing to mend"]
-    for stage in sorted({r["stage"] for r in results}):
-        mine = [r for r in results if r["stage"] == stage]
-        count = {o: sum(r["outcome"] == o for r in mine) for o in ("passed", "failed", "skipped")}
+    for stage in sorted({result["stage"] for result in results}):
+        mine = [result for result in results if result["stage"] == stage]
+        outcomes = [result["outcome"] for result in mine]
+        passed, failed, skipped = map(outcomes.count, ("passed", "failed", "skipped"))
         first = next((f"{r['rule']} ({r['test']})" for r in mine if r["outcome"] == "failed"), "")
         name = f"{stage} {STAGE_NAMES[stage]}"
-        lines.append(
-            f"{name:<15}{count['passed']:>7}{count['failed']:>7}{count['skipped']:>8}   {first}".rstrip()
-        )
+        lines.append(f"{name:<15}{passed:>7}{failed:>7}{skipped:>8}   {first}".rstrip())
     return lines
 
 
@@ -123,13 +123,10 @@ def step_summary(table, failures):
     """Markdown for the summary page of a step."""
     parts = ["```text", *table, "```", ""]
     for result in failures:
-        parts += [
-            f"### {result['rule']}",
-            "",
-            *(f"    {x}" for x in result["text"].splitlines()),
-            "",
-        ]
-    return "\n".join(parts)
+        # Indented, not fenced: the text may hold any number of back-quotes.
+        quoted = [f"    {line}" for line in result["text"].splitlines()]
+        parts += [f"### {result['rule']}", "", *quoted, ""]
+    return "\n".join(parts)[:LONGEST_SUMMARY]
 
 
 def write_step_summary(text):
