@@ -1,0 +1,419 @@
+"""The site works from the file system, loads nothing from outside, and fits its screens.
+
+Pages are looked at in headless Chromium, with a script added to a copy of each page
+that presses its keys and writes down what it sees.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from lab import theatre
+from lab.servers import ROOT
+
+nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
+site = pytest.importorskip("lab.site", reason="needs jupyter: make test-notebooks")
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+PAGES = [
+    "index.html",
+    "theatre.html",
+    *(f"{n}{end}" for n in NAMES for end in (".html", ".slides.html")),
+]
+SECONDS = 90  # a browser starts slowly on a loaded machine
+DESKTOP, PHONE = (1280, 800), (390, 844)
+BROWSERS = "chromium chromium-browser google-chrome chrome".split()
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+needs_browser = pytest.mark.skipif(
+    not BROWSER, reason="needs Chromium (Debian: apt install chromium)"
+)
+# What makes a browser load something: (tag, attribute), where only <a> may lead outside.
+LOADING = {"src", "srcset", "data", "poster", "background", "action", "formaction", "manifest"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    site.build(folder, NOTEBOOKS)
+    return folder
+
+
+# Nothing from outside.
+
+
+class Page(HTMLParser):
+    """What a page loads and where it leads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.ids, self.styles, self.scripts = [], [], set(), [], []
+        self.inside = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.inside = tag
+        for name, value in attributes:
+            if name == "srcdoc":
+                inner = Page(value)
+                self.loads += inner.loads
+                self.styles += inner.styles
+                self.scripts += inner.scripts
+            elif name == "style":
+                self.styles.append(value)
+            elif name in LOADING or (name.endswith("href") and tag != "a"):
+                self.loads.append((tag, value))
+            elif name == "href":
+                self.links.append(value)
+            elif name == "id":
+                self.ids.add(value)
+
+    def handle_data(self, data):
+        if self.inside == "style":
+            self.styles.append(data)
+        elif self.inside == "script":
+            self.scripts.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+
+def outside(page):
+    """What a page would load that is not in it."""
+    found = [load for load in page.loads if not load[1].startswith(("data:", "#"))]
+    for style in page.styles:
+        found += re.findall(r"@import[^;]*", style)
+        found += [url for url in re.findall(r"url\(([^)]*)\)", style) if url[:1] != "#"]
+    for script in page.scripts:
+        script = script.replace("http://www.w3.org/", "")  # the name of a language, no address
+        found += re.findall(r"https?://[^\"' ]*|\bimport\s*\(|\bfetch\s*\(|XMLHttpRequest", script)
+        found += re.findall(r"WebSocket|EventSource|sendBeacon|importScripts", script)
+    return found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_nothing(built, name):
+    assert outside(Page((built / name).read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<script src="https://x/y.js"></script>',
+        '<script src="y.js"></script>',
+        '<link rel="stylesheet" href="//x/y.css">',
+        '<img src="http://x/y.png">',
+        "<style>@import 'y.css';</style>",
+        '<p style="background: url(y.png)">',
+        "<script>fetch('y')</script>",
+        "<script>new Image().src = 'https://x/y.png'</script>",
+        '<iframe srcdoc="&lt;script src=y.js>&lt;/script>"></iframe>',
+        '<svg><image xlink:href="y.png"/></svg>',
+    ],
+)
+def test_what_a_page_would_load_is_found(text):
+    assert outside(Page(text))
+
+
+def test_links_lead_to_pages_and_places_that_are_there(built):
+    pages = {path.name: Page(path.read_text("utf-8")) for path in built.iterdir()}
+    assert sorted(pages) == sorted(PAGES)
+    for name, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = pages.get(parts.path or name)
+            assert target, f"{name} has a dead link: {link}"
+            place = unquote(parts.fragment)
+            assert "=" in place or not place or place in target.ids, f"{name}: no place {link}"
+
+
+# From notebooks to slides.
+
+
+def cell(kind, text, slide=None):
+    make = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+    return make(text, metadata={"slideshow": {"slide_type": slide}} if slide else {})
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A site of one small notebook with a cell of each kind."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            cell("markdown", "# First: a title\n\nWhat it is *about*.\n\nMore.", "slide"),
+            cell("markdown", "for the speaker", "notes"),
+            cell("code", "skipped = 1", "skip"),
+            cell("markdown", "## Second\n\n[the first](first.ipynb#First)", "subslide"),
+            cell("code", "shown = 2"),
+            cell("markdown", "a fragment", "fragment"),
+            cell("code", 'walk("a::b", "c")', "fragment"),
+            cell("markdown", "\n\n".join(f"long {n}" for n in range(60)), "fragment"),
+        ]
+    )
+    notebook.cells[4].outputs = [nbformat.v4.new_output("stream", text="wide " * 100)]
+    path = tmp_path / "first.ipynb"
+    nbformat.write(notebook, path)
+    site.build(tmp_path / "site", [path])
+    return tmp_path / "site"
+
+
+def test_the_index_tells_what_each_notebook_is_about(small):
+    text = (small / "index.html").read_text("utf-8")
+    assert "First: a title" in text and "What it is about." in text and "More." not in text
+
+
+def test_a_page_has_all_cells_and_a_deck_leaves_out_those_to_skip(small):
+    page = (small / "first.html").read_text("utf-8")
+    deck = (small / "first.slides.html").read_text("utf-8")
+    assert "skipped" in page and "skipped" not in deck
+    assert "shown" in page and "shown" in deck
+    assert "::b" in page and "::b" not in deck  # on a slide the diff is enough
+    assert deck.count('<article class="slide">') == deck.count("</article>") == 2
+
+
+def test_links_between_notebooks_lead_to_their_pages(small):
+    assert 'href="first.html#First"' in (small / "first.html").read_text("utf-8")
+
+
+def test_building_twice_gives_the_same(small, tmp_path):
+    before = {path.name: path.read_bytes() for path in small.iterdir()}
+    site.build(small, [tmp_path / "first.ipynb"])
+    assert {path.name: path.read_bytes() for path in small.iterdir()} == before
+
+
+# In a browser.
+
+
+def browse(path, size, script, tmp_path):
+    """Run a script at the end of a page; what it left in `seen`, and the console's lines."""
+    text = path.read_text("utf-8")
+    end = text.rindex("</body>")
+    report = "top.document.documentElement.setAttribute('data-seen', JSON.stringify(seen));"
+    added = f"<script>addEventListener('load', () => {{ let seen; {script}; {report} }});</script>"
+    copy = path.with_name(f"copy-{path.name}")
+    frame = path.with_name("frame.html")
+    copy.write_text(text[:end] + added + text[end:], "utf-8")
+    # Chromium makes no window as narrow as a phone, but a frame can be.
+    width, height = size
+    frame.write_text(
+        f'<iframe src="{copy.name}" width="{width}" height="{height}" style="border: 0">'
+    )
+    try:
+        done = run_browser(frame if size == PHONE else copy, size, tmp_path / "profile")
+    finally:
+        copy.unlink()
+        frame.unlink()
+    console = [line for line in done.stderr.decode().splitlines() if "CONSOLE" in line]
+    seen = re.search(r'<html[^>]* data-seen="([^"]*)"', done.stdout.decode())
+    assert seen, f"the page's script did not get to its end: {console or done.stderr[-2000:]}"
+    return json.loads(unescape(seen.group(1))), console
+
+
+def run_browser(page, size, profile):
+    command = [
+        BROWSER,
+        "--headless",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--allow-file-access-from-files",  # a frame tells the page around it what it has seen
+        "--enable-logging=stderr",
+        f"--user-data-dir={profile}",
+        f"--window-size={size[0]},{size[1]}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    if os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    return subprocess.run(command, capture_output=True, timeout=SECONDS)
+
+
+@needs_browser
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_console_message_and_is_not_wider_than_the_screen(
+    built, name, size, tmp_path
+):
+    script = "seen = [document.documentElement.scrollWidth, innerWidth]"
+    (width, screen), console = browse(built / name, size, script, tmp_path)
+    assert console == []
+    assert screen == size[0]
+    assert width <= screen
+
+
+@needs_browser
+def test_a_console_message_is_noticed(small, tmp_path):
+    _, console = browse(small / "index.html", DESKTOP, "seen = 0; console.error('oh')", tmp_path)
+    assert len(console) == 1
+
+
+# A browser takes offence at a page that changes its address a thousand times a second.
+PRESS = """
+history.replaceState = () => {};
+const press = (key) =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+const shown = ".slide.shown .cell:not(.away):not(.later):not(.notes)";
+"""
+# Go through all steps of all scenes in all views; look for what is missing or cut off.
+THROUGH = (
+    PRESS
+    + """
+seen = {scenes: [], cut: [], empty: 0};
+for (const one of scenes) for (const kind of views) {
+  setScene(one.name); setView(kind); press("Home");
+  let steps = 1;
+  for (;; steps++) {
+    for (const svg of document.querySelectorAll("main svg:not([hidden])")) {
+      if (!svg.querySelector(".panel").childElementCount) seen.empty++;
+      for (const text of svg.querySelectorAll(".panel text")) {
+        const box = text.getBoundingClientRect(), all = svg.getBoundingClientRect();
+        if (box.left < all.left - 1 || box.right > all.right + 1 || box.bottom > all.bottom + 1)
+          seen.cut.push(one.name + " " + step + " " + text.textContent);
+      }
+    }
+    const before = step;
+    press("ArrowRight");
+    if (step === before) break;
+  }
+  seen.scenes.push([one.name, kind, steps, document.getElementById("count").textContent]);
+}
+"""
+)
+
+
+@needs_browser
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_theatre_goes_to_the_end_of_each_scene_and_nothing_is_cut_off(built, size, tmp_path):
+    seen, console = browse(built / "theatre.html", size, THROUGH, tmp_path)
+    assert console == []
+    assert seen["cut"] == []
+    assert seen["empty"] == 0
+    steps = {(name, kind): count for name, kind, count, _ in seen["scenes"]}
+    for name in theatre.SCENES:
+        played = theatre.scene(name)
+        assert steps[name, "both"] == len(played.pairs)
+        assert steps[name, "3"] == len(played.found[3])
+        assert steps[name, "4"] == len(played.found[4])
+    assert all(told == f"step {count} of {count}" for _, _, count, told in seen["scenes"])
+
+
+@needs_browser
+def test_the_keys_and_buttons_of_the_theatre(built, tmp_path):
+    script = (
+        PRESS
+        + """
+seen = [];
+const at = () => seen.push([scene.name, view, step + 1]);
+const click = (which) => document.querySelector(which).click();
+press("ArrowRight"); at(); press("ArrowLeft"); at(); press("ArrowLeft"); at();
+press("PageDown"); at(); press("PageDown"); at(); press("PageUp"); at();
+press("End"); at(); press("v"); at(); press("2"); at();
+click('[data-go="next"]'); at(); click('[data-view="4"]'); at(); click('[data-scene="slow"]'); at();
+location.hash = "#scene=batch&view=both&step=17"; follow(); at();
+"""
+    )
+    seen, console = browse(built / "theatre.html", DESKTOP, script, tmp_path)
+    played = theatre.scene("batch")
+    polls = [n for n, (i, j) in enumerate(played.pairs, 1) if played.found[3][i].is_poll]
+    assert console == []
+    assert seen == [
+        ["batch", "both", 2],
+        ["batch", "both", 1],
+        ["batch", "both", 1],
+        ["batch", "both", polls[0]],
+        ["batch", "both", polls[1]],
+        ["batch", "both", polls[0]],
+        ["batch", "both", len(played.pairs)],
+        ["batch", "3", len(played.found[3])],
+        ["pieces", "3", 1],
+        ["pieces", "3", 2],
+        ["pieces", "4", 2],
+        ["slow", "4", 1],
+        ["batch", "both", 17],
+    ]
+
+
+# Go through a deck; every cell must be seen in a step, and inside the screen.
+DECK = (
+    PRESS
+    + """
+seen = {steps: steps.length, missing: [], over: [], at: []};
+const found = new Set();
+press("Home");
+for (let n = 0; n < steps.length; n++) {
+  const floor = document.querySelector("main").getBoundingClientRect().bottom;
+  for (const cell of document.querySelectorAll(shown)) {
+    found.add(cell);
+    if (cell.getBoundingClientRect().bottom > floor + 1)
+      seen.over.push([n + 1, cell.textContent.slice(0, 60)]);
+  }
+  seen.at.push(now + 1);
+  press("ArrowRight");
+}
+for (const cell of document.querySelectorAll(".cell:not(.notes)"))
+  if (!found.has(cell)) seen.missing.push(cell.textContent.slice(0, 60));
+"""
+)
+
+
+@needs_browser
+@pytest.mark.parametrize("name", NAMES)
+def test_a_deck_shows_every_cell_inside_the_screen(built, name, tmp_path):
+    seen, console = browse(built / f"{name}.slides.html", DESKTOP, DECK, tmp_path)
+    assert console == []
+    assert seen["missing"] == []
+    assert seen["over"] == []
+    assert seen["at"] == list(range(1, seen["steps"] + 1))
+
+
+@needs_browser
+def test_fragments_come_one_by_one_and_notes_on_s(small, tmp_path):
+    script = (
+        PRESS
+        + """
+seen = [];
+const told = () => notes.hidden ? "" : notes.querySelector("div").textContent.trim();
+const look = () => seen.push([document.querySelectorAll(shown).length, told()]);
+look(); press("s"); look();
+press("ArrowRight"); look(); press("s");
+press("ArrowRight"); look(); press("ArrowLeft"); look();
+"""
+    )
+    seen, console = browse(small / "first.slides.html", DESKTOP, script, tmp_path)
+    assert console == []
+    assert seen == [
+        [1, ""],
+        [1, "for the speaker"],
+        [2, "none for this slide"],
+        [3, ""],
+        [2, ""],
+    ]
+
+
+@needs_browser
+def test_on_a_phone_the_slides_stand_one_below_the_other(small, tmp_path):
+    script = """
+const tops = [...document.querySelectorAll(".slide")].map((s) => s.getBoundingClientRect().top);
+seen = [tops[1] > tops[0], getComputedStyle(document.querySelector(".slide + .slide")).visibility];
+"""
+    assert browse(small / "first.slides.html", PHONE, script, tmp_path)[0] == [True, "visible"]
+
+
+def test_the_theatre_is_shown_in_a_notebook_as_a_picture_and_as_a_page(monkeypatch):
+    outputs = []
+    display = pytest.importorskip("IPython.display")
+    monkeypatch.setattr(display, "display", lambda data, raw: outputs.append(data))
+    theatre.show("batch")
+    still, live = outputs
+    assert "Milestone 4" in still["image/svg+xml"]
+    assert "srcdoc" in live["text/html"]
+    assert outside(Page(live["text/html"])) == []
+    assert all("text/plain" in data for data in outputs)
