@@ -280,9 +280,14 @@ def pytest_runtest_makereport(item, call):
     if failure:
         report.outcome = "failed"
         server = getattr(failure, "server", None) or getattr(item, "graded_server", None)
-        section = text.section(file_stage(item.path), shows_no(item))
-        command = graded.repeat_command(item, target)
-        report.longrepr = text.describe(failure, rule, server, command, section)
+        report.longrepr = text.describe(
+            failure,
+            server,
+            rule,
+            rows=[mark.args[0] for mark in item.iter_markers("row")],
+            repeat=graded.repeat_command(item, target),
+            read=text.section(file_stage(item.path), shows_no(item)),
+        )
     if report.failed:
         graded.drop_server()  # the next test shall not suffer from this one's trouble
         if item.get_closest_marker("gate"):

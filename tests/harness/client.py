@@ -73,11 +73,11 @@ class Client:
         """Put an event into the conversation."""
         self.history.append((text, None, b""))
 
-    def _timed_out(self, what, seconds=None):
+    def _timed_out(self, what):
         global _failed_waits
         _failed_waits += 1
         self.gave_up = True
-        self.fail(f"nothing for {seconds or patience():g} s", what)
+        self.fail(f"nothing came for {patience():g} s", what)
 
     def _record(self, arrow, data):
         self.history.append((arrow, len(data), bytes(data[:KEPT])))
@@ -137,7 +137,8 @@ class Client:
         except OSError as error:
             self.collect(0)
             return self.fail(
-                f"sending failed: {error.strerror}", "a connection that stays open", hint=None
+                f"the connection broke while we were sending: {error.strerror}",
+                "a connection that stays open",
             )
 
     def _wait_for_room(self, left, reading):
@@ -176,7 +177,8 @@ class Client:
     def expect_replies(self, messages):
         """Receive the replies of all messages, in order."""
         for number, message in enumerate(messages, 1):
-            self.expect(message.reply, f"reply {number} of {len(messages)}")
+            place = f"reply {number} of {len(messages)}" if len(messages) > 1 else "the reply"
+            self.expect(message.reply, place)
 
     def expect(self, reply, what="the reply"):
         """Receive one reply with this payload."""
@@ -202,12 +204,14 @@ class Client:
         self.poller.modify(self.sock, select.POLLIN)
         if not self.poller.poll(patience() * 1000):
             if self.inbox:
-                self._wrong_reply(reply, what, f" and then nothing for {patience():g} s")
+                self._wrong_reply(reply, what, f", then nothing for {patience():g} s")
             self._timed_out(expected)
         self._receive_some()
 
     def _stopped(self, reply, expected):
-        how = "the connection was reset" if self.ended == "reset" else "the stream ended"
+        how = "the connection was reset"
+        if self.ended == "EOF":
+            how = "the server closed the connection"
         before = f" after {show(bytes(self.inbox))}" if self.inbox else ""
         self.fail(how + before, expected)
 
@@ -217,17 +221,17 @@ class Client:
         self.collect(LINGER)
         came = bytes(self.inbox)
         self.fail(
-            self.target_show(came) + then,
-            f"{what}: {show(reply)}",
+            self.explain(came) + then,
+            f"{what}: {self.explain(self.target.wire(reply))}",
             hints.for_reply(self.target, came, reply),
         )
 
-    def target_show(self, data):
-        """The inbox as text: a frame with its length, or plain bytes."""
+    def explain(self, data):
+        """Bytes from the wire as text: a header, what it says, and a payload."""
         if not self.target.framed or len(data) < 4:
             return show(data)
         (length,) = struct.unpack_from("<I", data)
-        return f"a frame that announces {length} bytes: {data[:4].hex(' ')} {show(data[4:])}"
+        return f"header {data[:4].hex(' ')} = length {length}, then {show(data[4:])}"
 
     def collect(self, seconds):
         """Take in whatever comes within that time, without judging it."""
@@ -289,7 +293,7 @@ class Client:
             self._receive_some()
         if self.inbox:
             self.collect(LINGER)
-            came = self.target_show(bytes(self.inbox))
+            came = self.explain(bytes(self.inbox))
             self.fail(came, "nothing more, and the connection closed")
 
     def collect_all(self, what):
@@ -302,7 +306,7 @@ class Client:
         """No byte comes for that long.  Only for what a server must never send."""
         self.collect(seconds)
         if self.inbox:
-            self.fail(self.target_show(bytes(self.inbox)), "no reply yet")
+            self.fail(self.explain(bytes(self.inbox)), "no reply yet")
         if self.ended:
             self.fail(f"the connection ended ({self.ended})", "a connection that stays open")
 

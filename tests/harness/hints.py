@@ -1,11 +1,13 @@
 """Guess at the likeliest reason for a failure, from what came."""
 
 import re
+import signal
 import struct
 
 from harness.failure import Failure
 
 HINT_PATIENCE = 1  # seconds
+COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
 def for_reply(target, came, reply):
@@ -27,15 +29,22 @@ def _resp(target, came, reply):
 
 def _header(target, came, reply):
     """What a wrong first four bytes tell."""
-    if not target.framed or len(came) < 4 or came[:4] == struct.pack("<I", len(reply)):
+    if not target.framed or len(came) < 4:
         return None
     little, big = struct.unpack_from("<I", came)[0], struct.unpack_from(">I", came)[0]
+    if (
+        4 < little < len(reply) + 4
+        and came[4:little] == reply[: little - 4] != came[4 : little + 4]
+    ):
+        return COUNTS_HEADER
+    if little == len(reply):
+        return None
     if big == len(reply) or big == len(came) - 4:
         return "the length is in big-endian (network) order; the wire is little-endian"
     if came.startswith(reply[:4]) or all(0x20 <= byte < 0x7F for byte in came[:4]):
         return "the length is text: the reply was sent without its 4-byte header in front"
     if little == len(reply) + 4:
-        return "the announced length counts the 4 bytes of the header; it is the payload's alone"
+        return COUNTS_HEADER
     if little == len(came) - 4:
         return _payload_text(target, came[4:], reply)
     return None
@@ -67,42 +76,52 @@ def _payload_text(target, text, reply):
     return None
 
 
-BIG_ENDIAN = "it answers when the length is big-endian: read it as little-endian, '<I'"
+def big_endian(client_class, server):
+    """Was the first request's length read in the wrong order?  Asks on a new connection."""
+    message = server.target.message()
+    try:
+        with client_class(server) as client:
+            client.send(struct.pack(">I", len(message.request)) + message.request)
+            client.collect(HINT_PATIENCE)
+            answered = message.reply in client.inbox
+    except Failure:
+        return None
+    return "it answers a big-endian length; the wire is little-endian" if answered else None
+
+
+# By stage: a read takes what has come, which may be more than one request.
 LEFTOVERS = {
+    1: None,
     2: "what a read took beyond its frame belongs to the next one: read no more than is missing",
     3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
     4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent",
 }
+BY_ROW = {
+    1: "after a reply, go back to reading from the same connection until it ends",
+    3: "one dictionary, shared by all connections",
+    4: "an error on one connection ends that connection: catch it there, close it, go on",
+    6: "recv() may return less than was asked for: go on until header and payload are complete",
+    7: "a payload is bytes, of any length from 0 up to the limit: no text, no special case",
+    8: "check the length before anything else is read; answer, then close that connection",
+    9: "recv() that returns nothing is the end: what has come of a frame until then is dropped",
+    10: "at the end of the stream first answer what is complete and send all of it, then close",
+    11: "never wait for one client: make its socket non-blocking and let poll() say who is ready",
+    12: "after poll(), handle everyone that is ready, and accept whenever the listener is",
+}
 
 
-def for_silence(client_class, client):
-    """Why the replies stop, or never come.  May ask once more, on a new connection."""
-    target = client.server.target
-    if not target.framed:
-        return None
-    if client.replies:
-        return LEFTOVERS[target.stage] if client.gave_up else None
-    client.close()
-    message = target.message()
-    try:
-        with client_class(client.server) as second:
-            second.send(struct.pack(">I", len(message.request)) + message.request)
-            second.collect(HINT_PATIENCE)
-            return BIG_ENDIAN if message.reply in second.inbox else None
-    except Failure:
-        return None
+def for_row(rows, stage):
+    """What the servers that fail in these rows mostly have in common, or None."""
+    if 5 in rows or (10 in rows and stage > 2):
+        return LEFTOVERS[stage]
+    return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
 
 
-def for_ending(status, stderr):
-    """What the end of the process tells; status as subprocess has it."""
-    if status == -13:
-        return "a write to a connection that the client had left: ignore SIGPIPE (or MSG_NOSIGNAL)"
-    if status in (-11, -7, -4):
-        return "a memory error: build with -fsanitize=address and run it again"
-    if status == -6:
-        return "an assertion or abort(): its message is above"
-    if "Traceback (most recent call last)" in stderr:
-        return "an exception left the loop: one connection's fault must end that connection only"
-    if status is not None:
-        return "one connection's fault must end that connection only, never the server"
-    return None
+ENDINGS = {
+    signal.SIGPIPE: "a write to a connection that the client had left: ignore SIGPIPE",
+    signal.SIGSEGV: "a memory error: build with -fsanitize=address and run it again",
+    signal.SIGBUS: "a memory error: build with -fsanitize=address and run it again",
+    signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
+    signal.SIGKILL: "killed: did it run out of memory?",
+}
+ENDED = "one connection's fault must end that connection only, never the server"

@@ -2,8 +2,8 @@
 
 import os
 
+from harness import hints
 from harness.client import Client
-from harness.hints import for_ending, for_silence
 from harness.target import DIRECTORIES, STAGE_NAMES
 
 SHOWN = 6  # entries of a conversation at each end
@@ -22,20 +22,22 @@ def section(stage, shows_no=False):
     return f'{DIRECTORIES[stage].name}/README.md, "{heading}"'
 
 
-def describe(failure, rule, server, command, where):
-    """The whole message of a failed test, as text."""
+def describe(failure, server, rule, rows, repeat, read):
+    """The whole message of a failed test, as text.
+
+    rows: the rows of the table that the test is about.  repeat: the command
+    that runs it again.  read: where to read about it.
+    """
+    parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
+    if failure.client:
+        parts.append(("talk", conversation(failure.client)))
     if server:
         server.settle()
-    client = failure.client
-    hint = failure.hint or guess(failure, server)
-    parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
-    if client:
-        parts.append(("talk", conversation(client)))
-    if server:
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
+    hint = failure.hint or guess(failure, server, rows)
     if hint:
         parts.append(("hint", hint))
-    parts += [("repeat", command), ("read", where)]
+    parts += [("repeat", repeat), ("read", read)]
     return "\n".join(block(name, text) for name, text in parts)
 
 
@@ -44,14 +46,20 @@ def block(name, text):
     return "\n".join([f"{name + ':':<10}{lines[0]}"] + [f"{'':<10}{line}" for line in lines[1:]])
 
 
-def guess(failure, server):
-    """The one hint that fits best, or None."""
+def guess(failure, server, rows):
+    """The hint that fits best, or None."""
     if server is None:
         return None
+    by_row = hints.for_row(rows, server.target.stage)
     if not server.alive():
-        return for_ending(server.process.returncode, server.news())
-    silent = failure.client and not failure.client.inbox
-    return for_silence(Client, failure.client) if silent else None
+        return hints.ENDINGS.get(-server.process.returncode) or by_row or hints.ENDED
+    client, target = failure.client, server.target
+    if client and target.framed and 1 in rows and not client.replies and not client.inbox:
+        client.close()
+        found = hints.big_endian(Client, server)
+        if found:
+            return found
+    return by_row
 
 
 def conversation(client):
