@@ -82,7 +82,7 @@ SCENES = {
         "title": "two clients",
         "note": "Client a has sent half a frame. Nobody waits for it: the loop goes on to client "
         "b, and comes back when the rest is there.",
-        "still": 16,
+        "still": 17,
         "constants": {},
         "moves": [
             [["a", "connect", None], ["b", "connect", None]],

@@ -159,6 +159,13 @@ def window_row(label, stream, base, window, side):
     return name + shown + pointers([LEFT + m * scale for m in marks], (begin, end, size))
 
 
+def joined_row(stream, begin, end):
+    """Replies on their way past an empty `outgoing`."""
+    shown, _ = fitted(*run(stream, begin, end, "out"))
+    note = text(LEFT, 40, "joined replies, in no buffer", "small soft")
+    return text(LEFT - 8, 18, "replies", "end bold") + shown + note
+
+
 def labelled(x, width, kind, label):
     """A part of a buffer that holds no data; named where there is room for that."""
     if not width:
@@ -193,7 +200,7 @@ def head(title, idea, step, requests, answered):
     cells = (
         (8, 170, "poll() calls", step.loop),
         (186, 204, "answered", f"{answered} of {requests}"),
-        (398, 234, "bytes copied again", step.copied),
+        (398, 234, "moved to consume", f"{step.moved} B"),
     )
     parts = [text(10, 24, title, "title"), text(WIDTH - 8, 23, idea, "end soft")]
     for x, width, label, value in cells:
@@ -253,7 +260,12 @@ def conn(view, y):
         incoming, outgoing = view.state["incoming"], view.state["outgoing"]
         done = view.received - length(incoming)
         rows.append((58, window_row("incoming", client.requests, done, incoming, "in")))
-        rows.append((110, window_row("outgoing", client.replies, view.replied, outgoing, "out")))
+        if view.joined and not length(outgoing):
+            rows.append((110, joined_row(client.replies, view.replied, view.produced)))
+        else:
+            rows.append(
+                (110, window_row("outgoing", client.replies, view.replied, outgoing, "out"))
+            )
     sent = stream_row("client sent", client.requests, view.received, view.sent, "in", notes[0])
     got = stream_row("client got", client.replies, view.read, view.replied, "out", notes[1])
     return [at(y + row_y, row) for row_y, row in [*rows, (28, sent), (166, got)]]

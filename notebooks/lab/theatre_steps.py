@@ -15,6 +15,8 @@ EMPTY = {"kind": "bytes", "data_begin": 0, "data_end": 0, "buffer_end": 0, "data
 NEW = {"want_read": True, "want_write": False, "want_close": False}
 NEW = {**NEW, "incoming": EMPTY, "outgoing": EMPTY}
 SET_UP, WAIT, HANDLE, CLEAN_UP = 1, 2, 3, 4
+# What these do is a step of its own, after the one of the recv() or send() before.
+LOOKS_ON = ("try_one_request", "try_all_requests")
 HEADER = struct.Struct("<I")
 
 
@@ -38,26 +40,28 @@ class View:
     received: int = 0  # requests: by the server
     replied: int = 0  # replies: by the server
     read: int = 0  # replies: by the client
+    joined: int = 0  # replies: made by the server, and in no buffer
     state: dict = field(default_factory=lambda: NEW)
     closed: bool = False
 
     @property
     def produced(self):
         """Replies made so far, sent or not, in bytes."""
-        return self.replied + length(self.state["outgoing"])
+        return self.replied + length(self.state["outgoing"]) + self.joined
 
 
 @dataclass
 class Step:
     """phase: 1 to 4, a step of run_once(); group: how many times the clients have
-    moved; interest and ready: {fd: events}."""
+    moved; moved: bytes that were moved to take requests away, so far; interest and
+    ready: {fd: events}."""
 
     phase: int
     call: str
     say: str
     group: int
     loop: int
-    copied: int
+    moved: int
     interest: dict
     ready: dict
     views: list
@@ -83,6 +87,13 @@ def frames(stream):
     return found
 
 
+def paused(before, after):
+    """What to add if the server has stopped reading between two states."""
+    if before["want_read"] and not after["want_read"] and not after["want_close"]:
+        return " That is the high-water mark: it reads no more."
+    return ""
+
+
 def plural(count, noun):
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
@@ -104,8 +115,9 @@ class Steps:
         self.listener = None
         self.interest = {}
         self.ready = {}
-        self.group = self.loop = self.copied = 0
-        self.remark = ""  # of make_room, for the step that comes
+        self.group = self.loop = self.moved = 0
+        self.remark = ""  # of make_room, for the step of outgoing.append()
+        self.told = False  # whether the replies of this try_all_requests were a step
         for position, record in enumerate(records):
             if record["error"] == "SystemExit":
                 break
@@ -123,17 +135,16 @@ class Steps:
             Step(
                 phase,
                 call,
-                " ".join(filter(None, [say, self.remark])),
+                say,
                 self.group,
                 self.loop,
-                self.copied,
+                self.moved,
                 dict(self.interest),
                 dict(self.ready),
                 list(self.views.values()),
                 **more,
             )
         )
-        self.remark = ""
 
     def view(self, fd):
         return self.views[self.names[fd]]
@@ -148,10 +159,14 @@ class Steps:
         for record in self.records[position + 1 :]:
             if fd in record.get("conns", ()):
                 return record["conns"][fd]
-            if record["fd"] == fd and "after" in record:
-                looks_on = record["call"].startswith("try_")
-                return record["before"] if looks_on else record["after"]
+            # That of send_replies, inside try_all_requests, comes before its record.
+            if record["fd"] == fd and "after" in record and record["call"] != "send_replies":
+                return record["before"] if record["call"] in LOOKS_ON else record["after"]
         return self.view(fd).state
+
+    def enclosing(self, call, position):
+        """The record of the call in which the one at `position` was made."""
+        return next(r for r in self.records[position + 1 :] if r["call"] == call)
 
     # What the clients do.
 
@@ -264,7 +279,6 @@ class Steps:
         if count == 0:
             say = f"End of file: client {name} sends no more."
         elif waited and state["incoming"]["kind"] == "bytes":  # += makes a new object
-            self.copied += waited
             say += f" The {plural(waited, 'byte')} there: copied again."
         self.step(HANDLE, f"{call} → {count}", say)
 
@@ -272,14 +286,12 @@ class Steps:
 
     def on_make_room(self, record, position):
         which, count = record["args"]
-        self.copied += record["bytes"]
-        done = f"{plural(record['bytes'], 'byte')} moved to the front" if record["bytes"] else ""
-        text = f"{which} makes room for {count}: {done or 'new memory, nothing moved'}."
+        moved = plural(record["bytes"], "byte")
+        text = f"{which} makes room for {count}: {moved} moved to the front."
         if which == "incoming":  # the step of its recv() is there already
             self.found[-1].say += " " + text
-            self.found[-1].copied = self.copied
         else:
-            self.remark = text
+            self.remark = " " + text
 
     def on_try_one_request(self, record, position):
         fd, before = record["fd"], record["before"]
@@ -287,9 +299,9 @@ class Steps:
         # Its caller sets the flags, and does nothing else after it.
         self.change(fd, state=self.state_after(position, fd))
         if record["result"]:
-            self.copied += record["bytes"]
-            answered = self.answers(fd, before)
-            behind = f" The {plural(record['bytes'], 'byte')} behind it: copied again."
+            self.moved += record["bytes"]
+            answered = self.answers(fd, before, self.view(fd).state)
+            behind = f" The {plural(record['bytes'], 'byte')} behind it: moved to a new object."
             say = answered + (behind if record["bytes"] else "")
         elif missing:
             say = f"{plural(missing, 'byte')} are no whole request. No error: more will come."
@@ -298,24 +310,47 @@ class Steps:
         self.step(HANDLE, f"try_one_request() → {record['result']}", say)
 
     def on_try_all_requests(self, record, position):
-        fd, before, after = record["fd"], record["before"], record["after"]
-        self.change(fd, state=after)
-        taken = length(before["incoming"]) - length(after["incoming"])
-        left = length(after["incoming"])
-        if not taken and not left:
-            return  # looked again, and nothing was there
-        say = self.answers(fd, before) if taken else f"{plural(left, 'byte')} are no whole request."
-        if not after["want_read"]:
-            say += " Unsent replies reach the high-water mark: it reads no more."
-        elif taken:
-            say += " Only data_begin moved." if left else " Nothing is left: memory given back."
+        fd, view = record["fd"], self.view(record["fd"])
+        waiting, self.told = self.told, False
+        left = length(record["after"]["incoming"])
+        if waiting or not left or length(view.state["incoming"]) > left:
+            return  # its replies were a step already, or nothing was there
+        self.change(fd, state=record["after"])
+        say = f"{plural(left, 'byte')} are no whole request. No error: more will come."
+        if not record["after"]["want_read"]:
+            say = "Unsent replies are at the high-water mark: no request is run."
         self.step(HANDLE, "try_all_requests()", say)
 
-    def answers(self, fd, before):
-        """Which requests were answered since the state `before`, in words."""
+    def on_send_replies(self, record, position):
+        """It has ended; if it has called send(), the step of that has come before."""
+        (size,) = record["args"]
+        if not size:
+            return
+        fd, before = record["fd"], self.view(record["fd"]).state
+        if not self.told:
+            self.replies_joined(record, size)
+        self.change(fd, state=record["after"], joined=0)
+        if length(record["after"]["outgoing"]):
+            say = "What was not sent waits in outgoing." + self.remark
+            self.remark = ""
+            self.step(HANDLE, "outgoing.append()", say + paused(before, record["after"]))
+
+    def replies_joined(self, record, size):
+        """Requests were answered; record: of send_replies, which gets the replies."""
+        fd, state = record["fd"], record["before"]
+        answered = self.answers(fd, self.view(fd).state, state)
+        left = length(state["incoming"])
+        self.change(fd, state=state, joined=size)
+        consumed = "Only data_begin moves." if left else "Nothing is left: memory given back."
+        say = f"{answered} {consumed} The replies are joined: {plural(size, 'byte')}."
+        self.step(HANDLE, "try_all_requests()", say)
+        self.told = True
+
+    def answers(self, fd, before, after):
+        """Which requests were answered between two states, in words."""
         view = self.view(fd)
         first = view.received - length(before["incoming"])
-        last = view.received - length(view.state["incoming"])
+        last = view.received - length(after["incoming"])
         requests = payloads(view.client.requests, first, last)
         if len(requests) == 1:
             return f"“{requests[0]}” is answered."
@@ -323,23 +358,26 @@ class Steps:
 
     def on_send(self, record, position):
         fd, name, size = record["fd"], self.names[record["fd"]], record["args"][0]
-        call = f"send({size} bytes)"
+        optimistic = "send_replies" in record["inside"]
+        if optimistic:
+            self.replies_joined(self.enclosing("send_replies", position), size)
         view, count = self.view(fd), record["bytes"] or 0
+        before = view.state
         view.client.replies += record.get("data", b"")
         replied = view.replied + count
         read = replied if view.client.room is None else view.read
-        self.change(fd, replied=replied, read=read, state=self.state_after(position, fd))
+        state = view.state if optimistic else self.state_after(position, fd)
+        joined = view.joined - count if optimistic else 0
+        self.change(fd, replied=replied, read=read, state=state, joined=joined)
         if record["error"]:
             say = f"The kernel holds all it can for client {name}: poll() will tell."
         elif count < size:
-            say = f"The kernel takes {count} of {size} bytes; the rest waits in outgoing."
-            if view.state["outgoing"]["kind"] == "bytes":  # so does a slice
-                self.copied += size - count
+            say = f"The kernel takes {count} of {size} bytes."
         else:
             say = f"The kernel takes all of it for client {name}."
-        if "handle_read" in record["inside"]:
-            say += " Optimistic: poll() was not asked first."
-        self.step(HANDLE, f"{call} → {record['error'] or count}", say)
+        say += " Optimistic: poll() was not asked first." if optimistic else ""
+        say += paused(before, state)
+        self.step(HANDLE, f"send({size} bytes) → {record['error'] or count}", say)
 
     def on_refuse(self, record, position):
         self.step(HANDLE, "refuse()", "The protocol was broken: one last reply, then close.")

@@ -19,7 +19,7 @@ Each call of the server is one record, a dict:
     bytes    how many bytes it moved, None for a call that moves none.  Of
              try_one_request: what was copied to take one request away.  Of
              make_room: what was moved to the front.
-    inside   the handlers that were running, the outermost first
+    inside   the functions of conn.py that were running, the outermost first
     data     of recv, recv_into, send, sendall: the first `shown` of those bytes
     interest of poll: [[fd, events], ...] as the server had registered them
 

@@ -21,7 +21,9 @@ import sys
 SOCKET_CALLS = (
     "setsockopt bind listen accept setblocking recv recv_into send sendall shutdown close".split()
 )
-HANDLERS = "handle_read handle_write try_one_request try_all_requests refuse drop".split()
+HANDLERS = (
+    "handle_read handle_write try_one_request try_all_requests send_replies refuse drop".split()
+)
 TRACE_FD = 100  # leaves 3, 4, 5, ... to the server, as if nobody were watching
 
 
@@ -97,6 +99,8 @@ def plain(value):
     """A value as JSON can hold it: bytes by their length, a socket by its descriptor."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Exception):
+        return str(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value.fileno() if hasattr(value, "fileno") else len(value)
@@ -201,7 +205,7 @@ def handler(trace, name, real):
             # Slicing has copied all that is behind the request.
             copied = len(conn.incoming) if name == "try_one_request" and result else None
             more = {"before": before, "after": trace.snapshot(conn)} if trace.snapshots else {}
-            trace.write(name, fd, [str(arg) for arg in args], result, error, copied, **more)
+            trace.write(name, fd, args, result, error, copied, **more)
 
     return wrapped
 
