@@ -94,8 +94,10 @@ def try_all_requests(conn):
     begin, data_end = incoming.data_begin, incoming.data_end
     if waiting >= HIGH_WATER or data_end - begin < conn.needed:
         return
-    # Copies only a request that came in pieces; what one recv() returned is bytes.
-    memory, replies = bytes(incoming.memory), []
+    # Slices of bytes are bytes, as respond() takes them.  What one recv() returned
+    # is bytes already; only what came in pieces is copied here, and once.
+    memory = incoming.memory = bytes(incoming.memory)
+    replies = []
     conn.needed = HEADER_SIZE
     while waiting < HIGH_WATER and data_end - begin >= HEADER_SIZE:
         (length,) = HEADER.unpack_from(memory, begin)
