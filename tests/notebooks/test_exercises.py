@@ -76,7 +76,8 @@ def try_all_requests(conn):
     begin, data_end = incoming.data_begin, incoming.data_end
     if waiting >= HIGH_WATER or data_end - begin < conn.needed:
         return
-    memory, replies = bytes(incoming.memory), []
+    memory = incoming.memory = bytes(incoming.memory)
+    replies = []
     conn.needed = HEADER_SIZE
     while waiting < HIGH_WATER and len(replies) < 16 and data_end - begin >= HEADER_SIZE:
         (length,) = HEADER.unpack_from(memory, begin)
