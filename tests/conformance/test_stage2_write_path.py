@@ -142,7 +142,7 @@ LEAVE = [leave_by_closing, leave_by_reset, leave_by_half_close_and_reset]
 
 @row(4)
 @pytest.mark.parametrize("leave", LEAVE, ids=lambda leave: leave.__name__)
-def test_hang_up_with_replies_due(target, server, connect, leave):
+def test_hang_up_with_many_replies_due(target, server, connect, leave):
     """A client that leaves while replies are due to it disturbs nobody."""
     for amount in AMOUNTS:
         client = connect()

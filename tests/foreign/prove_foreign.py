@@ -1,0 +1,53 @@
+"""The suite raises no false alarm: correct servers in other styles pass.
+
+python3 -m pytest tests/foreign/prove_foreign.py
+
+asyncio     stage 4, Protocol classes
+threads     stage 3, one blocking thread a client; starts slowly
+C, epoll    stage 4, large kernel buffers; prints no ready line
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent
+TESTS = FOLDER.parent
+SECONDS = 600  # for one run of the suite on a busy machine
+
+
+def grade(stage, *command):
+    """Fail, and show what the suite printed, unless it passes the server."""
+    words = " ".join([*map(str, command), "--port {port}"])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", TESTS, "--server", words, "--stage", str(stage)]
+        + ["-q", "-p", "no:cacheprovider"],
+        cwd=TESTS.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=SECONDS,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+    )
+    if done.returncode:
+        pytest.fail(done.stdout, pytrace=False)
+
+
+def test_asyncio():
+    grade(4, sys.executable, FOLDER / "asyncio_server.py", "--idle-timeout {idle_timeout}")
+
+
+def test_threads():
+    grade(3, sys.executable, FOLDER / "threads_server.py")
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="epoll is Linux's")
+def test_c_with_epoll(tmp_path):
+    program = tmp_path / "epoll_server"
+    subprocess.run(["cc", "-O2", "-o", program, FOLDER / "epoll_server.c"], check=True)
+    grade(4, program, "--idle-timeout {idle_timeout}")
