@@ -45,6 +45,10 @@ class BufferMachine(RuleBasedStateMachine):
         self.appended += size
         self.longest = max(self.longest, len(self.model))
 
+    @rule(more=st.integers(0, 1))
+    def append_to_the_brim(self, more):
+        self.append(self.buffer.buffer_end - self.buffer.data_end + more, 0)
+
     @rule(part=st.floats(0, 1))
     def consume(self, part):
         self.take(int(part * len(self.model)))
@@ -155,6 +159,18 @@ def test_room_in_front_is_used_before_memory_is_allocated():
         buffer.append(b"%d" % (number % 10))
         buffer.consume(1)
     assert buffer.memory is memory
+
+
+def test_a_block_that_is_nearly_full_is_not_moved_for_every_byte():
+    buffer = Counted()
+    buffer.append(bytes(1000))
+    buffer.append(bytes(1000))
+    buffer.append(bytes(buffer.buffer_end - buffer.data_end))
+    appended = len(buffer)
+    for _ in range(1000):
+        buffer.consume(1)
+        buffer.append(b"x")
+    assert buffer.moved <= 2 * (appended + 1000)
 
 
 def test_growing_by_single_bytes_moves_few():
