@@ -174,8 +174,14 @@ def test_a_still_is_svg_that_shows_both(name):
 
 
 def test_the_sliding_window_is_drawn_with_its_pointers():
-    words = list(ElementTree.fromstring(theatre.still("pieces")).itertext())
-    assert {"data_begin 15", "data_end 20", "buffer_end 40", "consumed", "room"} <= set(words)
+    stream = wire.frame(b"SET k hello") + wire.frame(b"GET k")[:5]
+    window = {"kind": "Buffer", "data_begin": 15, "data_end": 20, "buffer_end": 40}
+    drawn = theatre_draw.window_row("incoming", stream, 15, window, "in")
+    words = set(ElementTree.fromstring(f"<g>{drawn}</g>").itertext())
+    assert words == {
+        *("incoming", "consumed", "5", "G", "room"),
+        *("data_begin 15", "data_end 20", "buffer_end 40"),
+    }
 
 
 def test_pointers_at_the_same_place_share_a_label():
