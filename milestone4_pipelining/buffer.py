@@ -62,6 +62,17 @@ class Buffer:
         memoryview(self.memory)[: len(data)] = data
         self.data_begin, self.data_end = self.buffer_begin, len(data)
 
+    def freeze(self):
+        """Make the memory `bytes`, and return it.
+
+        What one append() has brought is bytes already; only data that came in
+        pieces is copied, once.
+        """
+        if isinstance(self.memory, bytearray):
+            self.memory = bytes(self.view())
+            self.data_begin, self.data_end = self.buffer_begin, len(self.memory)
+        return self.memory
+
     def view(self):
         """The data without a copy; good until the next append or consume."""
         return memoryview(self.memory)[self.data_begin : self.data_end]

@@ -90,15 +90,12 @@ def try_all_requests(conn):
     One visit reads at most READ_SIZE and makes at most HIGH_WATER of replies
     and one more, so no connection keeps the others waiting for long.
     """
-    incoming, waiting = conn.incoming, len(conn.outgoing)
-    begin, data_end = incoming.data_begin, incoming.data_end
-    if waiting >= HIGH_WATER or data_end - begin < conn.needed:
+    incoming, waiting, replies = conn.incoming, len(conn.outgoing), []
+    if waiting >= HIGH_WATER or len(incoming) < conn.needed:
         return
-    # Slices of bytes are bytes, as respond() takes them.  What one recv() returned
-    # is bytes already; only what came in pieces is copied here, and once.
-    memory = incoming.memory = bytes(incoming.memory)
-    replies = []
     conn.needed = HEADER_SIZE
+    memory = incoming.freeze()  # slices of it are bytes, as respond() takes them
+    begin, data_end = incoming.data_begin, incoming.data_end
     while waiting < HIGH_WATER and data_end - begin >= HEADER_SIZE:
         (length,) = HEADER.unpack_from(memory, begin)
         if length > MAX_PAYLOAD:
