@@ -1,0 +1,196 @@
+"""The samples as tables: medians, their spread, and ratios to milestone 4."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+from collections import namedtuple
+from pathlib import Path
+
+BASE = "milestone 4"
+NONE = "-"  # the server can't do what the column asks
+
+# A figure of a cell: which one, in what units, and how it is written.
+Figure = namedtuple("Figure", "key unit form")
+RATE = Figure("rate", "requests a second", "{:,.0f}")
+CPU = Figure("cpu", "microseconds of the server's processor for a request", "{:.2f}")
+P50 = Figure("p50", "ms", "{:.2f}")
+P99 = Figure("p99", "ms", "{:.2f}")
+KIB = Figure("KiB", "KiB", "{:.1f}")
+BATCH_COLUMN = "50 × 16"  # of which p50 and p99 are shown
+
+
+def values(results, row, column, key):
+    return [sample[key] for sample in results.get(row, {}).get(column, []) if key in sample]
+
+
+def median(results, row, column, key):
+    found = values(results, row, column, key)
+    return statistics.median(found) if found else None
+
+
+def spread(found):
+    """Half the width of the middle half of the values, as a part of their median."""
+    if len(found) < 2:
+        return 0
+    low, _, high = statistics.quantiles(found, n=4, method="inclusive")
+    return (high - low) / 2 / statistics.median(found)
+
+
+def ratio(results, row, column, key="rate", base=BASE):
+    """The median, over the rounds, of this row's figure by milestone 4's in the same round."""
+    pairs = zip(values(results, row, column, key), values(results, base, column, key))
+    ratios = [mine / its for mine, its in pairs]
+    return statistics.median(ratios) if ratios else None
+
+
+def figure_cell(results, row, column, figure):
+    found = values(results, row, column, figure.key)
+    if not found:
+        return NONE
+    return f"{figure.form.format(statistics.median(found))} ±{spread(found):.0%}"
+
+
+def ratio_cell(results, row, column, figure):
+    found = ratio(results, row, column, figure.key)
+    return NONE if found is None else f"{found:.2f}"
+
+
+def table(title, header, rows):
+    """A Markdown table whose columns line up in a terminal, too."""
+    lines = [header, *rows]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
+
+    def write(cells):
+        first, *others = [cell.rjust(width) for cell, width in zip(cells, widths)]
+        return "| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + (":" if n else "-") for n, width in enumerate(widths))
+    return "\n".join([f"**{title}**", "", write(header), rule + "|", *map(write, rows)])
+
+
+def rate_columns(results):
+    """The columns that hold rates, in the order in which they were measured."""
+    columns = []
+    for row in results.values():
+        columns += [name for name in row if name != "memory" and name not in columns]
+    return columns
+
+
+def rate_table(results, title, cell, figure):
+    columns = rate_columns(results)
+    body = [[row, *(cell(results, row, name, figure) for name in columns)] for row in results]
+    return table(title, ["", *columns], body)
+
+
+def batch_table(results):
+    """What one client sees of a batch, and what an idle one costs."""
+    cells = [(BATCH_COLUMN, P50), (BATCH_COLUMN, P99), ("memory", KIB)]
+    header = ["", f"p50 of {BATCH_COLUMN}, ms", "ratio", f"p99 of {BATCH_COLUMN}, ms", "ratio"]
+    body = []
+    for row in results:
+        line = [row]
+        for column, figure in cells:
+            line.append(figure_cell(results, row, column, figure))
+            line.append(ratio_cell(results, row, column, figure))
+        body.append(line)
+    title = "Time of a batch; memory of an idle connection that has been served once"
+    return table(title, [*header, "KiB, idle", "ratio"], body)
+
+
+def growth_tables(growth, loops):
+    def curve_table(title, lines):
+        header = ["", *(f"{x:,}" for x, _ in next(iter(lines.values())))]
+        return table(title, header, [[name, *(f"{y:.2f}" for _, y in points)]
+                                     for name, points in lines.items()])  # fmt: skip
+
+    return [
+        curve_table("Microseconds a message, by the size of the batch (2 clients)", growth),
+        curve_table("Microseconds of milestone 4's processor for one turn of the loop that "
+                    "serves one request, by the number of idle clients", loops),
+    ]  # fmt: skip
+
+
+# Milestone 4's rate by another row's: the row, the columns (None: all others), at least.
+TARGETS = [
+    ("asyncio streams", ["1 client", "50 clients"], 1.5),
+    ("asyncio streams", ["1 × 1,000", "10 × 1,000"], 4),
+    ("asyncio.Protocol", ["1 client", "50 clients", "50 × 16"], 1.15),
+    ("asyncio.Protocol", None, 1.0),
+    ("the same on uvloop", ["50 × 16", "1 × 1,000", "10 × 1,000"], 1.0),
+    ("the same on uvloop", None, 0.8),
+    ("milestone 3", ["1 × 1,000", "10 × 1,000"], 5),
+    ("milestone 3", None, 1.15),
+]
+# The same for milestone 4 on PyPy.
+PYPY = "milestone 4 on PyPy"
+PYPY_TARGETS = [("redis-server", ["1 × 1,000", "10 × 1,000"], 1.0), ("redis-server", None, 0.6)]
+
+
+def target_lines(results):
+    """Each aim beside what was measured, as rows of a table."""
+    lines = []
+    for mine, targets in ((BASE, TARGETS), (PYPY, PYPY_TARGETS)):
+        told = set()
+        for other, columns, aim in targets:
+            names = columns or [c for c in rate_columns(results) if (other, c) not in told]
+            told |= {(other, name) for name in names}
+            for name in names:
+                found = ratio(results, mine, name, base=other)
+                if found is not None:
+                    verdict = "met" if found >= aim else "missed"
+                    lines.append([f"{mine} / {other}", name, f"{aim:g}", f"{found:.2f}", verdict])
+    return lines
+
+
+def target_table(results):
+    header = ["", "column", "aim, at least", "measured", ""]
+    return table("Aims, as ratios of rates", header, target_lines(results))
+
+
+def first_line(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")[0]
+
+
+def machine(ready):
+    """What the figures depend on, as {name: text}."""
+    cpu = Path("/proc/cpuinfo")
+    names = [line.split(":")[1] for line in cpu.read_text().split("\n") if "model name" in line] \
+        if cpu.exists() else []  # fmt: skip
+    found = {
+        "date": datetime.date.today().isoformat(),
+        "processor": (names or [platform.processor() or platform.machine()])[0].strip(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+    row_names = {row.name for row in ready}
+    if PYPY in row_names:
+        code = "import platform, sys; print(platform.python_version(), *sys.pypy_version_info[:3])"
+        version, *pypy = first_line("pypy3", "-c", code).split()
+        found["pypy"] = f"PyPy {'.'.join(pypy)} (Python {version})"
+    if "the same on uvloop" in row_names:
+        found["uvloop"] = importlib.metadata.version("uvloop")
+    if "redis-server" in row_names:
+        found["redis"] = first_line("redis-server", "--version").split("v=")[1].split()[0]
+    return found
+
+
+def write_report(data):
+    """The whole report as Markdown; data as it is in the JSON file."""
+    results = data["results"]
+    told = "; ".join(f"{name} {text}" for name, text in data["machine"].items())
+    parts = [
+        f"Measured with {told}.",
+        rate_table(results, "Requests a second", figure_cell, RATE),
+        rate_table(results, "The same as a ratio to milestone 4", ratio_cell, RATE),
+        rate_table(results, CPU.unit.capitalize(), figure_cell, CPU),
+        batch_table(results),
+        *growth_tables(data["growth"], data["loops"]),
+        target_table(results),
+    ]
+    for name, line in data["missing"].items():
+        parts.append(f"Missing: {name}. To measure it, too: `{line}`")
+    return "\n\n".join(parts) + "\n"
