@@ -72,13 +72,12 @@ class Ring:
 
 HELPINGS = """
 def try_all_requests(conn):
-    incoming, waiting = conn.incoming, len(conn.outgoing)
-    begin, data_end = incoming.data_begin, incoming.data_end
-    if waiting >= HIGH_WATER or data_end - begin < conn.needed:
+    incoming, waiting, replies = conn.incoming, len(conn.outgoing), []
+    if waiting >= HIGH_WATER or len(incoming) < conn.needed:
         return
-    memory = incoming.memory = bytes(incoming.memory)
-    replies = []
     conn.needed = HEADER_SIZE
+    memory = incoming.freeze()
+    begin, data_end = incoming.data_begin, incoming.data_end
     while waiting < HIGH_WATER and len(replies) < 16 and data_end - begin >= HEADER_SIZE:
         (length,) = HEADER.unpack_from(memory, begin)
         if length > MAX_PAYLOAD:
