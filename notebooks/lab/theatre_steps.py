@@ -116,7 +116,7 @@ class Steps:
         self.interest = {}
         self.ready = {}
         self.group = self.loop = self.moved = 0
-        self.remark = ""  # of make_room, for the step of outgoing.append()
+        self.remark = ""  # of make_room or freeze, for the step that comes
         self.told = False  # whether the replies of this try_all_requests were a step
         for position, record in enumerate(records):
             if record["error"] == "SystemExit":
@@ -293,6 +293,10 @@ class Steps:
         else:
             self.remark = " " + text
 
+    def on_freeze(self, record, position):
+        moved = plural(record["bytes"], "byte")
+        self.remark = f" What came in pieces, {moved}, is copied into one object."
+
     def on_try_one_request(self, record, position):
         fd, before = record["fd"], record["before"]
         missing = length(before["incoming"])
@@ -343,6 +347,8 @@ class Steps:
         self.change(fd, state=state, joined=size)
         consumed = "Only data_begin moves." if left else "Nothing is left: memory given back."
         say = f"{answered} {consumed} The replies are joined: {plural(size, 'byte')}."
+        say += self.remark
+        self.remark = ""
         self.step(HANDLE, "try_all_requests()", say)
         self.told = True
 

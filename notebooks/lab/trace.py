@@ -18,7 +18,7 @@ Each call of the server is one record, a dict:
     error    name of the exception it raised, or None
     bytes    how many bytes it moved, None for a call that moves none.  Of
              try_one_request: what was copied to take one request away.  Of
-             make_room: what was moved to the front.
+             make_room and freeze, methods of Buffer: the data that was moved.
     inside   the functions of conn.py that were running, the outermost first
     data     of recv, recv_into, send, sendall: the first `shown` of those bytes
     interest of poll: [[fd, events], ...] as the server had registered them
@@ -111,8 +111,8 @@ def count(records, call):
 
 
 def bytes_moved(records):
-    """Bytes that were moved to take requests away or to make room for others."""
-    moves = ("try_one_request", "make_room")
+    """Bytes that were moved to take requests away, or inside a Buffer."""
+    moves = ("try_one_request", "make_room", "freeze")
     return sum(record["bytes"] or 0 for record in records if record["call"] in moves)
 
 

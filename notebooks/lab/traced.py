@@ -24,6 +24,7 @@ SOCKET_CALLS = (
 HANDLERS = (
     "handle_read handle_write try_one_request try_all_requests send_replies refuse drop".split()
 )
+BUFFER_MOVES = ("make_room", "freeze")
 TRACE_FD = 100  # leaves 3, 4, 5, ... to the server, as if nobody were watching
 
 
@@ -226,18 +227,27 @@ def observe_conn(trace):
 
 
 def observe_buffer(trace):
-    """Record how many bytes a Buffer moves when it makes room."""
+    """Record how many bytes a Buffer moves when its data goes to another place."""
     buffer_class = importlib.import_module("buffer").Buffer
-    make_room = buffer_class.make_room
+    for name in BUFFER_MOVES:
+        if hasattr(buffer_class, name):
+            setattr(buffer_class, name, buffer_move(trace, getattr(buffer_class, name)))
 
-    def counted(self, count):
-        moved = len(self)
-        make_room(self, count)
-        _, conn = trace.inside[-1]
-        which = "incoming" if self is conn.incoming else "outgoing"
-        trace.write("make_room", conn.sock.fileno(), [which, count], count=moved)
 
-    buffer_class.make_room = counted
+def buffer_move(trace, real):
+    """A method of Buffer, recorded if it moved the data."""
+
+    @functools.wraps(real)
+    def method(self, *args):
+        memory, begin, count = self.memory, self.data_begin, len(self)
+        result = real(self, *args)
+        if self.memory is not memory or self.data_begin != begin:
+            _, conn = trace.inside[-1]
+            which = "incoming" if self is conn.incoming else "outgoing"
+            trace.write(real.__name__, conn.sock.fileno(), [which, *args], count=count)
+        return result
+
+    return method
 
 
 def observe(trace, directory, socket_class, new_poll):

@@ -9,6 +9,7 @@ from lab import trace, wire
 
 SIZES = (20, 80)  # requests; the batches fit into one read
 CONSTANT = 4  # the most poll() calls milestone 4 may need, whatever the size
+FEW_TIMES = 4
 BACKLOGS = (12_000, 48_000)  # bytes behind the first request; below one read
 
 
@@ -89,16 +90,31 @@ def test_row_15_milestone_4_moves_nothing(backlog):
     assert bytes_moved_for_one_message(4, backlog) == 0
 
 
-def test_row_15_milestone_4_moves_less_than_it_receives_when_room_runs_out():
-    """Rounds of a request and the half of the next one: the data comes to the end
-    of its memory again and again, and each move must be paid for by new bytes."""
-    stream = b"".join(wire.frame(b"ECHO message number %d" % n) for n in range(200))
-    step = 37  # never the length of a frame
+def bytes_moved_in_pieces(stream, step, replies):
+    """Bytes that milestone 4 moves for a stream that arrives `step` bytes at a time."""
     with trace.start_traced_server(4) as server, connected(server) as sock:
-        before = len(server.records())
-        for begin in range(0, len(stream), step):
-            sock.sendall(stream[begin : begin + step])
-        for n in range(200):
-            assert wire.receive_frame(sock) == b"$message number %d" % n
-        moved = trace.bytes_moved(server.records()[before:])
-    assert moved <= len(stream)
+        with connected(server) as other:
+            before = len(server.records())
+            for begin in range(0, len(stream), step):
+                sock.sendall(stream[begin : begin + step])
+                wire.ask(other, b"PING")  # with its answer the piece has been read
+            for reply in replies:
+                assert wire.receive_frame(sock) == reply
+            return trace.bytes_moved(server.records()[before:])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_row_15_milestone_4_moves_a_byte_a_few_times_when_requests_come_in_pieces(size):
+    """Each piece ends inside a request, so the data comes to the end of its memory
+    again and again: a move must be paid for by the bytes that are new."""
+    words = [b"message number %02d" % n for n in range(size)]
+    stream = b"".join(wire.frame(b"ECHO " + word) for word in words)
+    moved = bytes_moved_in_pieces(stream, 37, [b"$" + word for word in words])
+    assert 0 < moved <= FEW_TIMES * len(stream)
+
+
+@pytest.mark.parametrize("size", BACKLOGS)
+def test_row_15_milestone_4_moves_a_long_request_a_few_times_however_many_its_pieces(size):
+    message = b"z" * size
+    moved = bytes_moved_in_pieces(wire.frame(b"ECHO " + message), 500, [b"$" + message])
+    assert 0 < moved <= FEW_TIMES * size
