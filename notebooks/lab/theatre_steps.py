@@ -116,7 +116,7 @@ class Steps:
         self.interest = {}
         self.ready = {}
         self.group = self.loop = self.moved = 0
-        self.remark = ""  # of make_room or freeze, for the step that comes
+        self.frozen = self.moved_up = ""  # of freeze and make_room, for the step that comes
         self.told = False  # whether the replies of this try_all_requests were a step
         for position, record in enumerate(records):
             if record["error"] == "SystemExit":
@@ -291,11 +291,11 @@ class Steps:
         if which == "incoming":  # the step of its recv() is there already
             self.found[-1].say += " " + text
         else:
-            self.remark = " " + text
+            self.moved_up = " " + text
 
     def on_freeze(self, record, position):
         moved = plural(record["bytes"], "byte")
-        self.remark = f" What came in pieces, {moved}, is copied into one object."
+        self.frozen = f" What came in pieces, {moved}, was copied into one object first."
 
     def on_try_one_request(self, record, position):
         fd, before = record["fd"], record["before"]
@@ -335,8 +335,8 @@ class Steps:
             self.replies_joined(record, size)
         self.change(fd, state=record["after"], joined=0)
         if length(record["after"]["outgoing"]):
-            say = "What was not sent waits in outgoing." + self.remark
-            self.remark = ""
+            say = "What was not sent waits in outgoing." + self.moved_up
+            self.moved_up = ""
             self.step(HANDLE, "outgoing.append()", say + paused(before, record["after"]))
 
     def replies_joined(self, record, size):
@@ -347,8 +347,8 @@ class Steps:
         self.change(fd, state=state, joined=size)
         consumed = "Only data_begin moves." if left else "Nothing is left: memory given back."
         say = f"{answered} {consumed} The replies are joined: {plural(size, 'byte')}."
-        say += self.remark
-        self.remark = ""
+        say += self.frozen
+        self.frozen = ""
         self.step(HANDLE, "try_all_requests()", say)
         self.told = True
 
