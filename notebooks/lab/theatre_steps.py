@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from lab.trace import event_names
 
-LISTENER = "listener"
 EMPTY = {"kind": "bytes", "data_begin": 0, "data_end": 0, "buffer_end": 0, "data": b""}
-NEW = {"want_read": True, "want_write": False, "want_close": False}
-NEW = {**NEW, "incoming": EMPTY, "outgoing": EMPTY}
+FLAGS = {"want_read": True, "want_write": False, "want_close": False}
+NEW = {**FLAGS, "incoming": EMPTY, "outgoing": EMPTY}
 SET_UP, WAIT, HANDLE, CLEAN_UP = 1, 2, 3, 4
 # What these do is a step of its own, after the one of the recv() or send() before.
 LOOKS_ON = ("try_one_request", "try_all_requests")
@@ -232,8 +231,10 @@ class Steps:
         self.ready = dict(map(tuple, record["result"]))
         for fd, state in record.get("conns", {}).items():
             self.change(fd, state=state)
-        answer = ", ".join(f"{fd}: {event_names(events)}" for fd, events in record["result"])
-        say = ", and ".join(self.reason(fd, events) for fd, events in record["result"])
+        ready = self.ready.items()
+        answer = ", ".join(f"{fd}: {event_names(events)}" for fd, events in ready) or "nothing"
+        reasons = ", and ".join(self.reason(fd, events) for fd, events in ready)
+        say = reasons or "time is up, and nobody has come"
         self.step(WAIT, f"poll() → {answer}", f"Loop {self.loop}: {say}.", is_poll=True)
 
     def reason(self, fd, events):

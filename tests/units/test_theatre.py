@@ -226,6 +226,26 @@ def test_the_trace_of_a_real_run_makes_a_page(stage):
     assert "a real run" in theatre.page_of_traces({stage: server.records()}, "a real run")
 
 
+@EACH
+def test_a_peer_that_breaks_the_protocol_is_shown_to_be_refused(stage):
+    with trace.start_traced_server(stage, snapshots=True) as server:
+        with wire.connect(server.port) as sock:
+            sock.sendall(wire.HEADER.pack(1 << 30))
+            assert wire.receive_frame(sock).startswith(b"-ERR")
+            assert sock.recv(1) == b""
+    # Whether close() is in the trace depends on who is faster, SIGTERM or the server.
+    assert "refuse()" in theatre.page_of_traces({stage: server.records()}, "a real run")
+
+
+def test_an_idle_connection_is_shown_to_be_dropped():
+    with trace.start_traced_server(4, "--idle-timeout", "0.2", snapshots=True) as server:
+        with wire.connect(server.port) as sock:
+            assert sock.recv(1) == b""
+    shown = [(step.call, step.say) for step in steps(server.records())]
+    assert ("drop()", "The peer is gone: idle for 0.2 s.") in shown
+    assert any(call == "poll() → nothing" for call, _ in shown)
+
+
 def test_a_trace_that_lacks_bytes_is_refused():
     with trace.start_traced_server(3, snapshots=True, shown=8) as server:
         with wire.connect(server.port) as sock:
