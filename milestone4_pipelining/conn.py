@@ -5,6 +5,7 @@ three flags what the connection wants next; the loop in server.py acts on them.
 """
 
 import logging
+import time
 
 from app import respond
 from buffer import Buffer
@@ -42,7 +43,7 @@ class Conn:
         "last_active",
     )
 
-    def __init__(self, sock, address, now):
+    def __init__(self, sock, address):
         self.sock = sock
         host, port = address
         self.peer = f"{host}:{port}"
@@ -53,7 +54,7 @@ class Conn:
         self.outgoing = Buffer()  # answered, not yet sent
         self.needed = HEADER_SIZE  # bytes without which no request is complete
         self.registered = 0  # the events that poll() was told of
-        self.last_active = now  # when a byte last moved, in seconds
+        self.last_active = time.monotonic()  # when a byte last moved, in seconds
 
 
 def handle_read(conn):
@@ -68,6 +69,7 @@ def handle_read(conn):
         conn.want_close = True
         set_flags(conn)
         return
+    conn.last_active = time.monotonic()
     conn.incoming.append(data)
     try_all_requests(conn)
 
@@ -78,6 +80,7 @@ def handle_write(conn):
     Raises OSError if the peer vanished, BlockingIOError if there was no room.
     """
     sent = conn.sock.send(conn.outgoing.view())
+    conn.last_active = time.monotonic()
     conn.outgoing.consume(sent)
     set_flags(conn)
     # Requests above the high-water mark were left in `incoming`.  The kernel

@@ -67,15 +67,13 @@ class Server:
 
         # 2. Wait: the only place where the server sleeps.
         ready = self.poller.poll(self.poll_timeout)
-        now = time.monotonic()
 
         # 3. Handle what is ready.
         for fd, events in ready:
             conn = self.fd2conn.get(fd)
             if conn is None:
-                self.handle_accept(now)
+                self.handle_accept()
             else:
-                conn.last_active = now
                 handle_events(conn, events)
 
         # 4. Clean up.  Not earlier: handle_accept() could be given a closed
@@ -83,6 +81,7 @@ class Server:
         for fd, _ in ready:
             if fd != self.listener.fileno():
                 self.update(fd, self.fd2conn[fd])
+        now = time.monotonic()
         if now >= self.next_tick:
             self.handle_tick(now)
 
@@ -106,11 +105,17 @@ class Server:
         if not self.idle_timeout:
             return
         for fd, conn in list(self.fd2conn.items()):
-            if now - conn.last_active >= self.idle_timeout:
+            if now - conn.last_active < self.idle_timeout:
+                continue
+            # poll() speaks of room when much of it is free; a slow reader may
+            # have made a little.
+            handle_events(conn, select.POLLOUT)
+            ended = conn.want_close and not conn.outgoing
+            if now - conn.last_active >= self.idle_timeout and not ended:
                 drop(conn, f"idle for {self.idle_timeout:g} s")
-                self.update(fd, conn)
+            self.update(fd, conn)
 
-    def handle_accept(self, now):
+    def handle_accept(self):
         """Accept one client, if one is still there."""
         try:
             sock, address = self.listener.accept()
@@ -125,7 +130,7 @@ class Server:
             return
         self.accept_failing = False
         sock.setblocking(False)
-        conn = Conn(sock, address, now)
+        conn = Conn(sock, address)
         conn.registered = wanted_events(conn)
         self.poller.register(sock, conn.registered)
         self.fd2conn[sock.fileno()] = conn
