@@ -29,7 +29,7 @@ def conn_module():
 
 def serve(module, sock):
     """Let a connection take in everything that arrives on `sock`."""
-    conn = module.Conn(sock, ("127.0.0.1", 1), 0)
+    conn = module.Conn(sock, ("127.0.0.1", 1))
     while sock.arriving:
         module.handle_read(conn)
     return conn
