@@ -3,6 +3,7 @@
 import socket
 import time
 
+import pytest
 from harness import Failure, check, commands_only, ours_only, row
 from harness.pressure import SMALL, check_calm, fill, growth, mib
 
@@ -99,11 +100,14 @@ def test_client_idle_inside_frame_is_closed(target, start, connect):
 
 @row(17)
 @commands_only
-def test_client_that_reads_nothing_is_closed(target, start, connect):
+@pytest.mark.parametrize("half_close", [False, True], ids=["open", "half-closed"])
+def test_client_that_reads_nothing_is_closed(target, start, connect, half_close):
     """A client that reads nothing of its replies for that long is closed."""
     client = connect(start(idle_timeout=SHORT_IDLE), **SMALL)
     client.command(b"SET long " + b"v" * UNREAD, b"+OK")
     client.send(target.wire(b"GET long") * UNREAD_COUNT, reading=False)
+    if half_close:
+        client.half_close()
     time.sleep(4 * SHORT_IDLE)
     # What the kernel holds still comes; after that there must be an end.
     held = -1

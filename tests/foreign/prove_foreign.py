@@ -29,7 +29,7 @@ def grade(stage, *command):
         cwd=TESTS.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
         timeout=SECONDS,
         env={**os.environ, "PYTEST_ADDOPTS": ""},
     )
