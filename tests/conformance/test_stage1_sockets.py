@@ -69,7 +69,7 @@ def test_clients_that_say_nothing(target, connect):
     for _ in range(ROUNDS):
         connect().close()
         connect().reset()
-    connect().ask(target.message())
+        connect_and_ask(target, connect)
 
 
 @row(4)
@@ -100,7 +100,7 @@ def test_hang_up_with_replies_due(target, connect):
         for _ in range(2 + count % 3):
             client.send_requests([target.message()])
         client.close()
-    connect_and_ask(target, connect)
+        connect_and_ask(target, connect)
 
 
 def connect_and_ask(target, connect):

@@ -168,7 +168,7 @@ def test_leaving_with_many_replies_due(target, connect):
         client = connect()
         client.send_requests(target.messages(1 + 7 * number))
         client.reset() if number % 2 else client.close()
-    ask_next(target, connect)
+        ask_next(target, connect)
 
 
 @row(10)

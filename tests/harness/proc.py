@@ -10,7 +10,6 @@ from pathlib import Path
 
 PROC = Path("/proc")
 LISTEN = "0A"
-TIME_WAIT = "06"
 if hasattr(os, "sysconf"):
     TICKS = os.sysconf("SC_CLK_TCK")
     PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -50,13 +49,14 @@ def open_files(session):
     return sum(len(os.listdir(PROC / str(pid) / "fd")) for pid in processes(session))
 
 
-def tcp_rows():
-    """Every TCP socket of this machine: a list of the fields of /proc/net/tcp*."""
+def tcp_rows(part):
+    """The fields of each line of /proc/net/tcp* that has `part` in it."""
     rows = []
     for name in ("tcp", "tcp6"):
         table = PROC / "net" / name
         if table.exists():
-            rows += [line.split() for line in table.read_text().splitlines()[1:]]
+            # There may be tens of thousands of lines: only few are taken apart.
+            rows += [line.split() for line in table.read_text().splitlines() if part in line]
     return rows
 
 
@@ -67,15 +67,10 @@ def port_of(address):
 def listening():
     """{port: set of inodes} of all listening sockets."""
     ports = {}
-    for row in tcp_rows():
+    for row in tcp_rows(f" {LISTEN} "):
         if row[3] == LISTEN:
             ports.setdefault(port_of(row[1]), set()).add(row[9])
     return ports
-
-
-def in_time_wait(port):
-    """Is a connection of this local port in TIME_WAIT?"""
-    return any(row[3] == TIME_WAIT and port_of(row[1]) == port for row in tcp_rows())
 
 
 def queued(port, peer_port):
@@ -83,7 +78,7 @@ def queued(port, peer_port):
 
     Returns (unacknowledged or unsent, not yet read by the program).
     """
-    for row in tcp_rows():
+    for row in tcp_rows(f":{port:04X} "):
         if port_of(row[1]) == port and port_of(row[2]) == peer_port:
             unsent, _, unread = row[4].partition(":")
             return int(unsent, 16), int(unread, 16)
