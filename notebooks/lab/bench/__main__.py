@@ -4,6 +4,7 @@ import argparse
 import json
 import resource
 import sys
+import tempfile
 import time
 
 from lab.servers import ROOT, StartError
@@ -40,9 +41,9 @@ def make_progress():
     return show
 
 
-def run(plan, show):
+def run(plan, folder, show):
     """Measure everything that is installed; return the data of the JSON file."""
-    known = rows.all_rows()
+    known = rows.all_rows(folder)
     ready = [row for row in known if row.install is None]
     bench = measure.Bench(plan, ready, show)
     bench.measure_columns()
@@ -63,7 +64,8 @@ def main():
     plan = allow_descriptors(measure.QUICK if args.quick else measure.FULL)
     show = make_progress()
     try:
-        data = run(plan, show)
+        with tempfile.TemporaryDirectory() as folder:
+            data = run(plan, folder, show)
     except (StartError, load.LoadError, OSError) as error:
         sys.exit(f"\nbench: {error}")
     show("done\n")

@@ -6,7 +6,7 @@ batch, about three system calls, and not for each message.
 """
 
 import gc
-import os
+import itertools
 import select
 import socket
 import time
@@ -44,12 +44,13 @@ def make_exchanges(wire, client, batch, value_size):
     """The batches that one client sends in turn: SET and GET, one after the other.
 
     wire: a key of WIRES; client: its number; batch: messages; value_size: bytes.
-    Values differ from message to message and from client to client.
+    Values differ from message to message and from client to client; sizes do not
+    differ between clients.
     """
     encode, set_reply, get_reply = WIRES[wire]
     messages = []
     for number in range(0, max(batch, 2), 2):
-        key = b"key:%d:%d" % (client, number // 2 % KEYS)
+        key = b"key:%04d:%d" % (client, number // 2 % KEYS)
         value = (b"%d-%d-" % (client, number)).ljust(value_size, b"v")
         messages.append(Exchange(encode(b"SET", key, value), set_reply))
         messages.append(Exchange(encode(b"GET", key), get_reply(value)))
@@ -66,20 +67,20 @@ def hollow(exchanges):
 class Client:
     """One connection that always has one batch on the way."""
 
-    __slots__ = ("sock", "exchanges", "turn", "reply", "unsent", "received", "began")
+    __slots__ = ("sock", "turns", "reply", "place", "missing", "unsent", "began")
 
     def __init__(self, port, exchanges):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
-        self.exchanges = exchanges
-        self.turn = 0
+        # Each reply has a place of its own to be received in.
+        places = [bytearray(len(exchange.reply)) for exchange in exchanges]
+        self.turns = itertools.cycle(list(zip(exchanges, places)))
 
     def start(self):
         """Begin the next batch; True if all of it could be sent."""
-        request, self.reply = self.exchanges[self.turn % len(self.exchanges)]
-        self.turn += 1
-        self.received = b""
+        (request, self.reply), self.place = next(self.turns)
+        self.missing = memoryview(self.place)
         self.began = time.perf_counter()
         sent = self.sock.send(request)
         self.unsent = memoryview(request)[sent:]
@@ -92,24 +93,25 @@ class Client:
 
     def receive(self):
         """Take in what came; True if the batch is answered, LoadError if wrongly."""
-        data = self.sock.recv(len(self.reply) - len(self.received))
-        if not data:
+        count = self.sock.recv_into(self.missing)
+        if not count:
             raise LoadError("the server closed a connection")
-        self.received = self.received + data if self.received else data
-        if len(self.received) < len(self.reply):
+        if count < len(self.missing):
+            self.missing = self.missing[count:]
             return False
-        if self.received != self.reply:
-            raise LoadError(f"wrong reply: {self.received[:60]!r}, not {self.reply[:60]!r}")
+        if self.place != self.reply:
+            came = bytes(self.place[:60])
+            raise LoadError(f"wrong reply: {came!r}, not {self.reply[:60]!r}")
         return True
 
 
-def drive(clients, seconds):
+def drive(clients, seconds, spin=False):
     """Keep every client busy for `seconds`; return how long each batch took, in seconds.
 
-    Every batch that was begun is waited for.  Where there is a core to spare we
-    never sleep: the server would be charged for waking us.
+    Every batch that was begun is waited for.  spin: never sleep; for a generator
+    that has a core to itself, as the server would be charged for waking it.
     """
-    timeout = 0 if (os.cpu_count() or 1) > 1 else 1  # ms for poll, s for epoll
+    timeout = 0 if spin else 1  # milliseconds for poll(), seconds for epoll()
     by_fd = {client.sock.fileno(): client for client in clients}
     poller = getattr(select, "epoll", select.poll)()
     times = []

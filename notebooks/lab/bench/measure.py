@@ -2,23 +2,18 @@
 does meets all alike."""
 
 import os
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections import namedtuple
 from contextlib import ExitStack
 from pathlib import Path
 
 from lab.demo import memory_used
-from lab.servers import STAGES, ServerProcess
 
 from . import load, rows
 
 WARM_UP = 0.05  # seconds before each sample, not counted
 SMALL, LARGE = 16, 64 * 1024  # bytes of a value
-POLL, EPOLL = "select.poll(), 1000", "select.epoll(), 1"  # the one-line change
 
 Column = namedtuple("Column", "name clients batch value_size idle")
 COLUMNS = [
@@ -52,15 +47,15 @@ def cpu_seconds(pid):
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9 if tasks else None
 
 
-def take_sample(pid, clients, batch, seconds):
+def take_sample(pid, clients, batch, seconds, spin):
     """Drive the clients for some time; return the figures as a dict.
 
     rate: messages a second; cpu: microseconds of the server's processor for a
     message; busy: its share of the time; p50, p99: milliseconds for a batch.
     """
-    load.drive(clients, WARM_UP)
+    load.drive(clients, WARM_UP, spin)
     cpu_before, began = cpu_seconds(pid), time.perf_counter()
-    times = load.drive(clients, seconds)
+    times = load.drive(clients, seconds, spin)
     elapsed = time.perf_counter() - began
     times.sort()
     messages = len(times) * batch
@@ -75,19 +70,6 @@ def take_sample(pid, clients, batch, seconds):
     return sample
 
 
-def sample_column(server, wire, column, seconds, change=list):
-    """One sample of one cell; `change` is done to each client's exchanges."""
-    clients = []
-    try:
-        for number in range(column.clients):
-            exchanges = load.make_exchanges(wire, number, column.batch, column.value_size)
-            clients.append(load.Client(server.port, change(exchanges)))
-        return take_sample(server.pid, clients, column.batch, seconds)
-    finally:
-        for client in clients:
-            client.sock.close()
-
-
 class Bench:
     """One run.  results: {row: {column: [sample, ...]}}; ready: the rows measured."""
 
@@ -97,14 +79,31 @@ class Bench:
         self.show = show  # called with a line of progress
         self.results = {}
         self.popen = {}
-        cores = rows.cores()
-        if cores:
-            # Server and generator keep to one core each: moving costs time.
-            os.sched_setaffinity(0, {cores[0]})
-            self.popen["preexec_fn"] = lambda: os.sched_setaffinity(0, {cores[1]})
+        self.cores = rows.cores()
+        if self.cores:
+            # The servers keep to one core: moving costs time.
+            self.popen["preexec_fn"] = lambda: os.sched_setaffinity(0, {self.cores[1]})
 
     def keep(self, row_name, column_name, sample):
         self.results.setdefault(row_name, {}).setdefault(column_name, []).append(sample)
+
+    def sample(self, server, wire, column, change=list):
+        """One sample of one cell; `change` is done to each client's exchanges."""
+        # With a single client either the server works or the generator, so they
+        # share a core: waking up another one would cost more than all they do.
+        alone = column.clients == 1
+        if self.cores:
+            os.sched_setaffinity(0, {self.cores[1 if alone else 0]})
+        spin = bool(self.cores) and not alone
+        clients = []
+        try:
+            for number in range(column.clients):
+                exchanges = load.make_exchanges(wire, number, column.batch, column.value_size)
+                clients.append(load.Client(server.port, change(exchanges)))
+            return take_sample(server.pid, clients, column.batch, self.plan.seconds, spin)
+        finally:
+            for client in clients:
+                client.sock.close()
 
     def measure_columns(self):
         with ExitStack() as stack:
@@ -122,16 +121,15 @@ class Bench:
             self.show(f"warming up {row.name}")
             for column in COLUMNS:
                 if can_do(row, column):
-                    sample_column(server, row.wire, column, self.plan.seconds)
+                    self.sample(server, row.wire, column)
 
     def measure_column(self, pairs, column):
         for row, server in pairs:
             if can_do(row, column):
-                sample = sample_column(server, row.wire, column, self.plan.seconds)
-                self.keep(row.name, column.name, sample)
+                self.keep(row.name, column.name, self.sample(server, row.wire, column))
         exchanges = load.make_exchanges("frames", 0, column.batch, column.value_size)
         with rows.start_nothing(exchanges, **self.popen) as server:
-            sample = sample_column(server, "frames", column, self.plan.seconds, load.hollow)
+            sample = self.sample(server, "frames", column, load.hollow)
             self.keep("do nothing", column.name, sample)
 
     def measure_idle(self):
@@ -152,8 +150,7 @@ class Bench:
                 self.add_idle(stack, server, row, column.idle - idle)
                 idle = column.idle
                 grown = (memory_used(server.pid) - before) / idle
-                sample = sample_column(server, row.wire, column, self.plan.seconds)
-                self.keep(row.name, column.name, sample)
+                self.keep(row.name, column.name, self.sample(server, row.wire, column))
             self.keep(row.name, "memory", {"KiB": grown, "connections": idle})
 
     def add_idle(self, stack, server, row, count):
@@ -171,33 +168,35 @@ class Bench:
                     column = Column("", 2, batch, SMALL, 0)
                     for stage, server in servers.items():
                         self.show(f"batches of {batch:,}: milestone {stage}")
-                        sample = sample_column(server, "frames", column, self.plan.seconds)
                         key = f"milestone {stage}", batch
-                        samples.setdefault(key, []).append(1e6 / sample["rate"])
+                        sample = self.sample(server, "frames", column)
+                        samples.setdefault(key, []).append(cost(sample))
         return curves(samples)
 
     def measure_loops(self):
         """Microseconds of the processor for a turn of the loop that serves one request,
-        by the number of idle clients: {name: [(idle, us), ...]}."""
+        by the number of idle clients: {row: [(idle, us), ...]}."""
         samples = {}
-        with tempfile.TemporaryDirectory() as folder:
-            starts = {"poll()": STAGES[4] / "server.py", "epoll()": make_epoll_copy(folder)}
-            for _ in range(self.plan.idle_rounds):
-                for name, script in starts.items():
-                    self.show(f"turns of the loop with {name}")
-                    argv = [sys.executable, str(script), "--port", "0"]
-                    with ServerProcess(argv, **self.popen) as server, ExitStack() as stack:
-                        for idle, cost in self.loop_costs(server, stack):
-                            samples.setdefault((name, idle), []).append(cost)
+        for _ in range(self.plan.idle_rounds):
+            for row in self.ready:
+                if row.name in (rows.MILESTONE_4, rows.WITH_EPOLL):
+                    self.show(f"turns of the loop: {row.name}")
+                    for idle, microseconds in self.loop_costs(row):
+                        samples.setdefault((row.name, idle), []).append(microseconds)
         return curves(samples)
 
-    def loop_costs(self, server, stack):
-        connected, row = 0, rows.milestone(4)
-        for idle in self.plan.idle:
-            self.add_idle(stack, server, row, idle - connected)
-            connected = idle
-            sample = sample_column(server, row.wire, COLUMNS[0], self.plan.seconds)
-            yield idle, sample.get("cpu", 1e6 / sample["rate"])
+    def loop_costs(self, row):
+        connected = 0
+        with row.start(**self.popen) as server, ExitStack() as stack:
+            for idle in self.plan.idle:
+                self.add_idle(stack, server, row, idle - connected)
+                connected = idle
+                yield idle, cost(self.sample(server, row.wire, COLUMNS[0]))
+
+
+def cost(sample):
+    """Microseconds for a message: of the server's processor, where the system tells."""
+    return sample.get("cpu", 1e6 / sample["rate"])
 
 
 def curves(samples):
@@ -206,13 +205,3 @@ def curves(samples):
     for (name, x), values in samples.items():
         lines.setdefault(name, []).append((x, statistics.median(values)))
     return lines
-
-
-def make_epoll_copy(folder):
-    """A copy of milestone 4 that waits with epoll(); returns its server.py."""
-    script = Path(shutil.copytree(STAGES[4], Path(folder) / "epoll")) / "server.py"
-    text = script.read_text(encoding="utf-8")
-    if text.count(f"self.poller, second = {POLL}\n") != 1:
-        raise ValueError(f"server.py has no line 'self.poller, second = {POLL}'")
-    script.write_text(text.replace(f"second = {POLL}\n", f"second = {EPOLL}\n"), encoding="utf-8")
-    return script

@@ -120,12 +120,12 @@ class FrameProtocol(asyncio.Protocol):
             self.transport.resume_reading()
 
 
-async def serve_asyncio(kind):
+async def serve_asyncio(kind, port):
     if kind == "streams":
-        server = await asyncio.start_server(serve_stream, HOST, 0, backlog=BACKLOG)
+        server = await asyncio.start_server(serve_stream, HOST, port, backlog=BACKLOG)
     else:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(FrameProtocol, HOST, 0, backlog=BACKLOG)
+        server = await loop.create_server(FrameProtocol, HOST, port, backlog=BACKLOG)
     announce(server.sockets[0])
     await server.serve_forever()
 
@@ -185,23 +185,24 @@ def main():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=["streams", "protocol", "uvloop", "threads", "nothing"])
+    parser.add_argument("--port", type=int, default=0, help="0: any free (%(default)s)")
     parser.add_argument("sizes", nargs="*", metavar="REQUEST:REPLY", help="in bytes")
     args = parser.parse_args()
     if args.kind == "threads":
-        with ThreadServer((HOST, 0), ThreadHandler) as server:
+        with ThreadServer((HOST, args.port), ThreadHandler) as server:
             announce(server.socket)
             server.serve_forever()
     if args.kind == "nothing":
         pairs = (size.split(":") for size in args.sizes)
         sizes = [(int(request), bytes(int(reply))) for request, reply in pairs]
-        with socket.create_server((HOST, 0), backlog=BACKLOG) as listener:
+        with socket.create_server((HOST, args.port), backlog=BACKLOG) as listener:
             announce(listener)
             serve_nothing(listener, sizes)
     if args.kind == "uvloop":
         import uvloop
 
         uvloop.install()
-    asyncio.run(serve_asyncio(args.kind))
+    asyncio.run(serve_asyncio(args.kind, args.port))
 
 
 if __name__ == "__main__":

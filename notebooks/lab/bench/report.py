@@ -19,6 +19,9 @@ CPU = Figure("cpu", "microseconds of the server's processor for a request", "{:.
 P50 = Figure("p50", "ms", "{:.2f}")
 P99 = Figure("p99", "ms", "{:.2f}")
 KIB = Figure("KiB", "KiB", "{:.1f}")
+GROWTH = "Microseconds of the server's processor for a message, by the size of the batch"
+LOOPS = "Microseconds of the processor for a turn that serves one request, by idle clients"
+BUSY = Figure("busy", "share of a processor that the server used", "{:.0%}")
 BATCH_COLUMN = "50 × 16"  # of which p50 and p99 are shown
 
 
@@ -53,6 +56,11 @@ def figure_cell(results, row, column, figure):
     return f"{figure.form.format(statistics.median(found))} ±{spread(found):.0%}"
 
 
+def plain_cell(results, row, column, figure):
+    found = median(results, row, column, figure.key)
+    return NONE if found is None else figure.form.format(found)
+
+
 def ratio_cell(results, row, column, figure):
     found = ratio(results, row, column, figure.key)
     return NONE if found is None else f"{found:.2f}"
@@ -73,10 +81,7 @@ def table(title, header, rows):
 
 def rate_columns(results):
     """The columns that hold rates, in the order in which they were measured."""
-    columns = []
-    for row in results.values():
-        columns += [name for name in row if name != "memory" and name not in columns]
-    return columns
+    return [name for name in results[BASE] if name != "memory"]
 
 
 def rate_table(results, title, cell, figure):
@@ -100,17 +105,10 @@ def batch_table(results):
     return table(title, [*header, "KiB, idle", "ratio"], body)
 
 
-def growth_tables(growth, loops):
-    def curve_table(title, lines):
-        header = ["", *(f"{x:,}" for x, _ in next(iter(lines.values())))]
-        return table(title, header, [[name, *(f"{y:.2f}" for _, y in points)]
-                                     for name, points in lines.items()])  # fmt: skip
-
-    return [
-        curve_table("Microseconds a message, by the size of the batch (2 clients)", growth),
-        curve_table("Microseconds of milestone 4's processor for one turn of the loop that "
-                    "serves one request, by the number of idle clients", loops),
-    ]  # fmt: skip
+def curve_table(title, lines):
+    header = ["", *(f"{x:,}" for x, _ in next(iter(lines.values())))]
+    body = [[name, *(f"{y:.2f}" for _, y in points)] for name, points in lines.items()]
+    return table(title, header, body)
 
 
 # Milestone 4's rate by another row's: the row, the columns (None: all others), at least.
@@ -157,11 +155,11 @@ def first_line(*argv):
 def machine(ready):
     """What the figures depend on, as {name: text}."""
     cpu = Path("/proc/cpuinfo")
-    names = [line.split(":")[1] for line in cpu.read_text().split("\n") if "model name" in line] \
-        if cpu.exists() else []  # fmt: skip
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     found = {
         "date": datetime.date.today().isoformat(),
-        "processor": (names or [platform.processor() or platform.machine()])[0].strip(),
+        "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -181,14 +179,16 @@ def machine(ready):
 def write_report(data):
     """The whole report as Markdown; data as it is in the JSON file."""
     results = data["results"]
-    told = "; ".join(f"{name} {text}" for name, text in data["machine"].items())
+    date, *told = (f"{name} {text}" for name, text in data["machine"].items())
     parts = [
-        f"Measured with {told}.",
+        f"Measured: {date}; " + "; ".join(told) + ".",
         rate_table(results, "Requests a second", figure_cell, RATE),
         rate_table(results, "The same as a ratio to milestone 4", ratio_cell, RATE),
         rate_table(results, CPU.unit.capitalize(), figure_cell, CPU),
+        rate_table(results, BUSY.unit.capitalize(), plain_cell, BUSY),
         batch_table(results),
-        *growth_tables(data["growth"], data["loops"]),
+        curve_table(GROWTH, data["growth"]),
+        curve_table(LOOPS, data["loops"]),
         target_table(results),
     ]
     for name, line in data["missing"].items():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from . import load
 
 PEERS = Path(__file__).with_name("peers.py")
 START_SECONDS = 10
+MILESTONE_4, WITH_EPOLL = "milestone 4", "milestone 4, epoll()"
+POLL, EPOLL = "second = select.poll(), 1000\n", "second = select.epoll(), 1\n"
 
 # name:    as in the table
 # wire:    a key of load.WIRES
@@ -81,17 +84,31 @@ def peer(name, kind, install=None):
     return Row(name, "frames", lambda **popen: start_peer(kind, **popen), "all", install)
 
 
+def with_epoll(folder):
+    """Milestone 4 with its one line changed, in a copy that `folder` holds."""
+    script = Path(folder) / "epoll" / "server.py"
+    shutil.copytree(STAGES[4], script.parent)
+    text = script.read_text(encoding="utf-8")
+    if text.count(POLL) != 1:
+        raise ValueError(f"milestone 4's server.py has no {POLL!r}")
+    script.write_text(text.replace(POLL, EPOLL), encoding="utf-8")
+    argv = [sys.executable, str(script), "--port", "0"]
+    missing = unless(hasattr(select, "epoll"), "only Linux has epoll()")
+    return Row(WITH_EPOLL, "frames", lambda **popen: ServerProcess(argv, **popen), "all", missing)
+
+
 def unless(found, line):
     return None if found else line
 
 
-def all_rows():
-    """Every row, those that can't be measured here included."""
+def all_rows(folder):
+    """Every row, those that can't be measured here included; folder: an empty one."""
     no_pypy = unless(shutil.which("pypy3"), "apt-get install pypy3")
     no_redis = unless(shutil.which("redis-server"), "apt-get install redis-server")
     no_uvloop = unless(importlib.util.find_spec("uvloop"), "python3 -m pip install uvloop")
     return [
         *(milestone(stage) for stage in STAGES),
+        with_epoll(folder),
         milestone(4, shutil.which("pypy3"), "milestone 4 on PyPy", no_pypy),
         peer("asyncio streams", "streams"),
         peer("asyncio.Protocol", "protocol"),
