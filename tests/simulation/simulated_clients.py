@@ -1,6 +1,7 @@
 """Clients of the simulated kernel: what they send, how they behave, what they may expect."""
 
 import bisect
+import select
 import struct
 import sys
 
@@ -224,7 +225,7 @@ class Client:
             return
         if link in self.kernel.backlog:
             return
-        if not self.reads and len(link.outbox) >= link.capacity_out:
+        if not self.reads and link.room() < link.room_told:
             return  # its own fault
         due = bisect.bisect_right(self.frame_ends, link.delivered)
         if self.executed != due:
@@ -336,12 +337,15 @@ class Clients:
     def check_idle(self, link):
         if not self.limits.idle:
             return
-        idle = self.kernel.clock - max(link.last_moved, link.last_reported)
+        idle = self.kernel.clock - link.last_moved
         if idle > 1.5 * self.limits.idle:
             raise Violation(f"{link.peer} is idle for {idle:.1f} s and still open")
 
-    def check_close(self, link):
-        """The server closes this link: it needs a reason."""
+    def check_close(self, link, wanted):
+        """The server closes this link: it needs a reason.
+
+        wanted: what poll() was told of it when it was last called.
+        """
         client = self.by_port[link.port]
         under_way = sys.exc_info()[1]
         if under_way and not isinstance(under_way, OSError):
@@ -350,6 +354,10 @@ class Clients:
         if self.limits.idle and log and "idle" in log[-1]:
             if self.kernel.clock - link.last_moved < self.limits.idle:
                 raise Violation(f"{client.name()}: closed as idle, but bytes moved")
+            if link.broken:
+                raise Violation(f"{client.name()}: closed as idle, but broken before")
+            if wanted & select.POLLOUT and link.room() and not link.error:
+                raise Violation(f"{client.name()}: closed as idle, but it has made room")
             client.cut = True
             self.kernel.seen["idle closes"] += 1
         if not client.may_be_closed():

@@ -35,6 +35,8 @@ class Link:
         self.peer = f"127.0.0.1:{port}"
         self.capacity_in = capacity_in  # bytes that fit into travelling + arrived
         self.capacity_out = capacity_out  # bytes that fit into outbox
+        # From how much room on poll() says POLLOUT: Linux asks for a third.
+        self.room_told = 1 + capacity_out // 3
         self.travelling = bytearray()  # sent by the client, still on the way
         self.arrived = bytearray()  # in the server's receive queue
         self.outbox = bytearray()  # written by the server, not yet read by the client
@@ -50,7 +52,6 @@ class Link:
         self.reset_by_server = False
         self.eof_told = False
         self.last_moved = 0.0  # the time the server last received or sent a byte
-        self.last_reported = 0.0  # the time poll() last spoke of it
 
     def events(self):
         """What poll() could report: the bits of the real one."""
@@ -59,9 +60,12 @@ class Link:
         events = 0
         if self.arrived or self.fin_arrived:
             events |= select.POLLIN
-        if len(self.outbox) < self.capacity_out:
+        if self.room() >= self.room_told:
             events |= select.POLLOUT
         return events
+
+    def room(self):
+        return self.capacity_out - len(self.outbox)
 
     def fail(self, number, as_linux, keep_arrived):
         """The connection breaks; what had arrived may or may not be read still."""
@@ -105,11 +109,13 @@ class Socket:
         """The listener needs nothing here."""
 
     def use(self, call):
-        """Check that `call` is legal on this socket at all."""
+        """Check that `call` is legal at all; clients may act just before it, too."""
         if self.closed:
             raise Violation(f"{call} on fd {self.fd}, which is closed")
         if self.blocking:
             raise Violation(f"{call} on fd {self.fd}, which is blocking")
+        if self.kernel.rng.random() < self.kernel.meanwhile:
+            self.kernel.clients.act()
 
 
 class Listener(Socket):
@@ -211,11 +217,10 @@ class Connection(Socket):
             raise BrokenPipeError(errno.EPIPE, "simulated")
         if not len(data):
             raise Violation(f"send of nothing on fd {self.fd}")
-        room = link.capacity_out - len(link.outbox)
-        if room <= 0:
+        if link.room() <= 0:
             kernel.seen["EAGAIN at send"] += 1
             raise BlockingIOError(errno.EAGAIN, "simulated")
-        count = kernel.amount(min(room, len(data)), "short write")
+        count = kernel.amount(min(link.room(), len(data)), "short write")
         if link.client_closed:  # nobody there: a reset comes back
             link.fail(errno.EPIPE, as_linux=True, keep_arrived=True)
             kernel.seen["sent to nobody"] += 1
@@ -229,7 +234,7 @@ class Connection(Socket):
     def close(self):
         super().close()
         self.link.server_closed = True
-        self.kernel.clients.check_close(self.link)
+        self.kernel.clients.check_close(self.link, self.wanted)
         # Closing with unread input makes a real kernel send a reset, too.
         if self.link.arrived or self.link.travelling:
             self.kernel.reset_client(self.link)
@@ -297,6 +302,7 @@ class Kernel:
         self.failures = deque(maxlen=3)  # times of the last failing accepts
         self.current = None  # the link of the last call
         self.short = rng.choice((0.0, 0.1, 0.5))  # how often a call moves less than it could
+        self.meanwhile = rng.choice((0.0, 0.2))  # how often clients act between poll() and a call
         self.spurious = rng.choice((0.0, 0.0, 0.05))
         self.turns = 0  # of the loop since something moved
         self.quiet_since = None  # since when nothing is ready and nobody acts
@@ -410,9 +416,6 @@ class Kernel:
                 ready = self.rng.sample(ready, self.rng.randint(1, len(ready)))
         ready = ready + spurious
         self.rng.shuffle(ready)
-        for fd, _ in ready:
-            if self.open[fd] is not self.listener:
-                self.open[fd].link.last_reported = self.clock
         self.note("poll ->", *ready)
         return ready
 
