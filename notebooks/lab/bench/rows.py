@@ -105,7 +105,7 @@ def all_rows(folder):
     """Every row, those that can't be measured here included; folder: an empty one."""
     no_pypy = unless(shutil.which("pypy3"), "apt-get install pypy3")
     no_redis = unless(shutil.which("redis-server"), "apt-get install redis-server")
-    no_uvloop = unless(importlib.util.find_spec("uvloop"), "python3 -m pip install uvloop")
+    no_uvloop = unless(importlib.util.find_spec("uvloop"), "pip install uvloop")
     return [
         *(milestone(stage) for stage in STAGES),
         with_epoll(folder),
