@@ -9,7 +9,7 @@ from model import Model
 from simulated_kernel import ASYNCHRONOUS, Link, Stop, Violation
 
 KINDS = ("patient", "half-close", "oversize", "truncated", "reset", "vanish", "silent")
-NEVER_READ = 1 << 40
+NEVER = 1 << 40  # an offset that no stream reaches
 
 
 def frame(payload):
@@ -37,10 +37,10 @@ class Client:
         self.connected = False
         self.left = False  # closed or reset, by its own will
         self.sees_end = False  # has read the end of the stream, or a reset
-        self.cut = False  # the server had a right to close it early
+        self.closed_idle = False  # the server did that, and had a right to
         self.window = rng.choice((1, 2, len(requests) + 1))  # requests under way
         self.reads = rng.random() > 0.2
-        self.stops_at = NEVER_READ
+        self.stops_at = NEVER
         self.executed = 0
         self.expected = bytearray()  # the replies to what was executed
         self.reply_ends = []
@@ -49,7 +49,7 @@ class Client:
         self.compose(max_payload)
         # In small pieces, but never so many that a schedule takes long.
         small = 1 + len(self.stream) // 40
-        self.cut_size = rng.choice((small, 5 * small, 100000))  # of what one send() hands over
+        self.piece = rng.choice((small, 5 * small, 100000))  # most bytes of one send()
         self.link = Link(
             50000 + number,
             capacity_in=rng.choice((small, 5 * small, 100000)),
@@ -121,7 +121,7 @@ class Client:
         last = answered + self.window - 1
         end = self.frame_ends[last] if last < len(self.frame_ends) else len(self.stream)
         room = link.capacity_in - len(link.travelling) - len(link.arrived)
-        return min(end - self.sent, room, self.cut_size)
+        return min(end - self.sent, room, self.piece)
 
     def finished_sending(self):
         return self.sent == len(self.stream) and not self.link.fin_sent
@@ -216,12 +216,12 @@ class Client:
         """Whether the server has had a reason to close this connection."""
         link = self.link
         refused = self.refusal and link.received >= self.header_end
-        return self.cut or link.eof_told or link.broken or bool(refused)
+        return self.closed_idle or link.eof_told or link.broken or bool(refused)
 
     def check_nothing_due(self):
         """Nothing is ready and nobody can act: then every reply must have come."""
         link = self.link
-        if self.left or self.cut or link.reset_by_server or not self.connected:
+        if self.left or self.closed_idle or link.reset_by_server or not self.connected:
             return
         if link in self.kernel.backlog:
             return
@@ -243,7 +243,9 @@ class Client:
         link = self.link
         refused = self.refusal and link.received >= self.header_end
         ended_inside = link.fin_arrived and link.received not in (0, *self.frame_ends)
-        faults = sum(map(bool, (self.cut, link.broken, refused, ended_inside and not refused)))
+        faults = sum(
+            map(bool, (self.closed_idle, link.broken, refused, ended_inside and not refused))
+        )
         # One of two faults may hide the other.
         if len(lines) > faults or (faults and not lines):
             raise Violation(f"{self.name()}: {faults} faults, logged: {lines}")
@@ -358,7 +360,7 @@ class Clients:
                 raise Violation(f"{client.name()}: closed as idle, but broken before")
             if wanted & select.POLLOUT and link.room() and not link.error:
                 raise Violation(f"{client.name()}: closed as idle, but it has made room")
-            client.cut = True
+            client.closed_idle = True
             self.kernel.seen["idle closes"] += 1
         if not client.may_be_closed():
             raise Violation(f"{client.name()}: closed without a reason")
