@@ -20,7 +20,7 @@ from mistakes import MISTAKES  # noqa: E402 (the path comes first)
 
 TESTS = FOLDER.parent
 SERVER = "{python} {script} --stage {stage} --port {{port}} --idle-timeout {{idle_timeout}}"
-SECONDS = 300  # for one run of pytest; a broken server makes the tests wait
+SECONDS = 600  # for one run of pytest; a broken server makes the tests wait
 SHOWN = [
     "header-big-endian",
     "reply-without-header",
