@@ -197,8 +197,7 @@ def pytest_runtestloop(session):
             graded.shared_server(graded.targets[0], notice=print)
         except StartError as error:
             message = text.describe_start(error, graded.command)
-            if os.environ.get("GITHUB_ACTIONS"):
-                print(text.annotation("the server could not be started", message))
+            tell_github([], [{"rule": "The server starts and listens.", "text": message}], print)
             raise pytest.UsageError(message) from None
 
 
@@ -343,11 +342,17 @@ def pytest_terminal_summary(terminalreporter):
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]
+    tell_github(table, failures, terminalreporter.write_line)
+
+
+def tell_github(table, failures, write_line):
+    """The failures as annotations, and with the table on the summary page of the step."""
     if os.environ.get("GITHUB_ACTIONS"):
         for result in failures:
-            terminalreporter.write_line(text.annotation(result["rule"], result["text"]))
+            write_line(text.annotation(result["rule"], result["text"]))
     if os.environ.get("GITHUB_STEP_SUMMARY"):
-        text.write_step_summary(text.step_summary(table, failures))
+        with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
+            file.write(text.step_summary(table, failures))
 
 
 def graded_results(stats):

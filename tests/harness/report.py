@@ -1,7 +1,5 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
-import os
-
 from harness import hints
 from harness.client import Client
 from harness.target import DIRECTORIES, STAGE_NAMES
@@ -129,14 +127,9 @@ def annotation(title, text):
 
 def step_summary(table, failures):
     """Markdown for the summary page of a step."""
-    parts = ["```text", *table, "```", ""]
+    parts = ["```text", *table, "```", ""] if table else []
     for result in failures:
         # Indented, not fenced: the text may hold any number of back-quotes.
         quoted = [f"    {line}" for line in result["text"].splitlines()]
         parts += [f"### {result['rule']}", "", *quoted, ""]
-    return "\n".join(parts)[:LONGEST_SUMMARY]
-
-
-def write_step_summary(text):
-    with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
-        file.write(text + "\n")
+    return "\n".join(parts)[:LONGEST_SUMMARY] + "\n"
