@@ -154,7 +154,7 @@ CASES = [
         "04_pipelining",
         3,
         HELPINGS.replace(MENDED, "True"),
-        "not yet: a client that never reads cost",
+        "not yet: of a client that never reads",
     ),
     ("04_pipelining", 3, HELPINGS.replace(MENDED, "len(conn.incoming) < 1000"), "not yet: "),
     ("04_pipelining", 3, HELPINGS, "yes"),
