@@ -1,5 +1,7 @@
 """The picture of a run: ratios as bars, and the two curves below them."""
 
+import re
+
 from lab.pictures import BLUE, GREY, INK, ORANGE, PALE_BLUE, PALE_ORANGE, WIDTH, Canvas, chart
 
 from .report import BASE, ratio
@@ -21,10 +23,10 @@ def draw_bars(results):
     for panel, column in enumerate(BARS):
         x = LEFT + panel * step
         canvas.text(x, TOP - 10, column, bold=True)
-        for number, name in enumerate(names):
-            draw_bar(canvas, x, TOP + ROW * number, unit, ratio(results, name, column))
         edge = x + unit
         canvas.line([(edge, TOP), (edge, TOP + ROW * len(names))], GREY, 1, "3 3")
+        for number, name in enumerate(names):
+            draw_bar(canvas, x, TOP + ROW * number, unit, ratio(results, name, column))
     return canvas.picture(TOP + ROW * len(names) + 16, say(results, names))
 
 
@@ -52,8 +54,10 @@ def stack_pictures(pictures):
     """One SVG file with the pictures below one another."""
     parts, y = [], 0
     for picture in pictures:
-        height = float(picture.svg.split('viewBox="0 0 ')[1].split('"')[0].split()[1])
-        parts.append(f'<g transform="translate(0 {y:g})">{picture.svg}</g>')
+        height = float(re.search(r'viewBox="0 0 \S+ (\S+)"', picture.svg).group(1))
+        # A drawing inside another has no page that it could take its height from.
+        whole = picture.svg.replace(' style="max-width:100%;height:auto"', "")
+        parts.append(whole.replace("<svg ", f'<svg y="{y:g}" height="{height:g}" ', 1))
         y += height + 24
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:g}" '

@@ -145,6 +145,7 @@ class ThreadHandler(socketserver.BaseRequestHandler):
 
 
 class ThreadServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = BACKLOG
