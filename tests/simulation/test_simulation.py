@@ -5,7 +5,7 @@ import time
 import pytest
 from schedule import SITUATIONS, STAGES, Simulation, describe
 
-ALWAYS = 400  # schedules that run however slow the machine is
+ALWAYS = 300  # schedules that run however slow the machine is
 SECONDS = 12  # more of them run until then
 
 
