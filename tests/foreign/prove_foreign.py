@@ -8,6 +8,7 @@ C, epoll    stage 4, large kernel buffers; prints no ready line
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,12 @@ import pytest
 FOLDER = Path(__file__).resolve().parent
 TESTS = FOLDER.parent
 SECONDS = 600  # for one run of the suite on a busy machine
+IDLE = ["--idle-timeout", "{idle_timeout}"]
 
 
 def grade(stage, *command):
     """Fail, and show what the suite printed, unless it passes the server."""
-    words = " ".join([*map(str, command), "--port {port}"])
+    words = shlex.join([*map(str, command), "--port", "{port}"])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", TESTS, "--server", words, "--stage", str(stage)]
         + ["-q", "-p", "no:cacheprovider"],
@@ -38,7 +40,7 @@ def grade(stage, *command):
 
 
 def test_asyncio():
-    grade(4, sys.executable, FOLDER / "asyncio_server.py", "--idle-timeout {idle_timeout}")
+    grade(4, sys.executable, FOLDER / "asyncio_server.py", *IDLE)
 
 
 def test_threads():
@@ -50,4 +52,4 @@ def test_threads():
 def test_c_with_epoll(tmp_path):
     program = tmp_path / "epoll_server"
     subprocess.run(["cc", "-O2", "-o", program, FOLDER / "epoll_server.c"], check=True)
-    grade(4, program, "--idle-timeout {idle_timeout}")
+    grade(4, program, *IDLE)
