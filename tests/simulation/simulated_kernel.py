@@ -184,14 +184,15 @@ class Connection(Socket):
         return data
 
     def recv_nothing(self):
-        self.kernel.note("recv", self.fd, "-> an error or the end")
         self.tell_error()
         if self.link.fin_arrived or self.link.broken:
+            self.kernel.note("recv", self.fd, "-> the end")
             if not self.link.eof_told:
                 self.kernel.progress()
             self.link.eof_told = True
             return b""
         self.kernel.seen["EAGAIN at recv"] += 1
+        self.kernel.note("recv", self.fd, "-> EAGAIN")
         raise BlockingIOError(errno.EAGAIN, "simulated")
 
     def recv_into(self, memory):
@@ -205,6 +206,7 @@ class Connection(Socket):
         if link.error:
             number, link.error, link.broken = link.error, 0, True
             self.kernel.progress()
+            self.kernel.note(f"fd {self.fd} is broken:", errno.errorcode[number])
             raise OSError(number, "simulated")
 
     def send(self, data):
@@ -217,8 +219,11 @@ class Connection(Socket):
             raise BrokenPipeError(errno.EPIPE, "simulated")
         if not len(data):
             raise Violation(f"send of nothing on fd {self.fd}")
-        if link.room() <= 0:
+        # A kernel short of memory may refuse although the peer has made room.
+        unasked = not self.wanted & select.POLLOUT
+        if link.room() <= 0 or (unasked and kernel.rng.random() < kernel.short / 4):
             kernel.seen["EAGAIN at send"] += 1
+            kernel.note("send", self.fd, "-> EAGAIN")
             raise BlockingIOError(errno.EAGAIN, "simulated")
         count = kernel.amount(min(link.room(), len(data)), "short write")
         if link.client_closed:  # nobody there: a reset comes back

@@ -8,18 +8,26 @@ KIB = 1024
 
 
 class Pieces:
-    """A socket on which `data` arrives in pieces of `size` bytes, and that takes all replies."""
+    """A socket on which `data` arrives in pieces of `size` bytes.
 
-    def __init__(self, data, size):
+    takes: how many bytes each send() takes, 0 for BlockingIOError; after these,
+    all that it is given.
+    """
+
+    def __init__(self, data, size, takes=()):
         self.arriving = [data[start : start + size] for start in range(0, len(data), size)]
+        self.takes = list(takes)
         self.sent = bytearray()
 
     def recv(self, count):
         return self.arriving.pop(0)
 
     def send(self, data):
-        self.sent += data
-        return len(data)
+        count = self.takes.pop(0) if self.takes else len(data)
+        if not count:
+            raise BlockingIOError
+        self.sent += data[:count]
+        return min(count, len(data))
 
 
 @pytest.fixture
@@ -43,6 +51,20 @@ def test_requests_in_pieces_of_any_size_are_answered_in_order(conn_module, size)
     assert bytes(sock.sent) == b"".join(frame(b"$" + value) for value in values)
     assert not conn.incoming
     assert not conn.outgoing
+
+
+@pytest.mark.parametrize("takes", [[0], [1], [6, 0], [0, 1], [3, 3, 3]])
+def test_replies_that_the_kernel_does_not_take_at_once_wait_in_order(conn_module, takes):
+    sock = Pieces(frame(b"ECHO one") + frame(b"ECHO two") + frame(b"ECHO 3"), 24, takes)
+    conn = serve(conn_module, sock)
+    assert conn.want_write, "poll() has to tell when there is room"
+    while conn.want_write:
+        try:
+            conn_module.handle_write(conn)
+        except BlockingIOError:
+            continue  # the loop would wait for POLLOUT
+    assert bytes(sock.sent) == frame(b"$one") + frame(b"$two") + frame(b"$3")
+    assert conn.want_read
 
 
 class CountedHeader:
