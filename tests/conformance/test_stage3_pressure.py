@@ -29,9 +29,14 @@ IDLE_CLIENTS = 100
 HELD = 16 * 1024  # bytes
 
 
+def sized(target, size):
+    """A message of that size, or of the largest that the server takes."""
+    return target.sized(min(size, target.max_payload))
+
+
 def flood_of(target, amount):
     """About that many bytes of requests."""
-    requests = b"".join(target.wire(m.request) for m in (target.sized(1000) for _ in range(200)))
+    requests = b"".join(target.wire(m.request) for m in (sized(target, 1000) for _ in range(200)))
     return requests * (amount // len(requests))
 
 
@@ -71,6 +76,7 @@ def test_memory_beside_one_that_never_reads(target, start, connect):
 def test_memory_for_unread_replies(target, start, connect, size):
     """Unread replies are bounded by their bytes: short requests can't fill the memory."""
     server = start()
+    size = min(size, target.max_payload - len("SET long "))
     with connect(server) as client:
         client.command(b"SET long " + b"v" * size, b"+OK")
     wire = target.wire(b"GET long")
@@ -141,7 +147,7 @@ def test_fair(target, start, connect, size):
     server = start()
     busy, other = connect(server, receive_buffer=FLOOD_BUFFER), connect(server)
     other.ask(target.message())
-    flood = Flood(busy, target.wire(target.sized(size).request) * (4 * MIB // (size + 4)))
+    flood = Flood(busy, target.wire(sized(target, size).request) * (4 * MIB // (size + 4)))
     try:
         for _ in range(QUESTIONS):
             ask_beside(flood, other, target.message())
@@ -297,7 +303,7 @@ def come_and_go(target, server, connect, count):
 def test_slow_readers_side_by_side(target, connect):
     """Several clients that read slowly all get their own replies, whole and in order."""
     clients = [connect(**SMALL) for _ in range(4)]
-    batches = [[target.sized(700) for _ in range(700)] for _ in clients]
+    batches = [[sized(target, 700) for _ in range(700)] for _ in clients]
     left = []
     for client, messages in zip(clients, batches):
         data = b"".join(target.wire(m.request) for m in messages)
@@ -317,8 +323,9 @@ def test_spins_without_descriptors(target, start, connect):
     server = start(descriptors=DESCRIPTORS)
     clients = [connect(server) for _ in range(DESCRIPTORS + 10)]
     clients[0].ask(target.message())
-    shares = [busy_share(server) for _ in range(3)]
-    check(max(shares) > BUSY, f"{max(shares):.0%} of a processor", "a busy loop")
+    # On a busy machine its share of the processor may be small for a while.
+    shares = (busy_share(server) for _ in range(20))
+    check(any(share > BUSY for share in shares), "the server was quiet", "a busy loop")
     clients[0].ask(target.message())
 
 

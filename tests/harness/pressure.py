@@ -11,7 +11,7 @@ SMALL = {"segment": 536, "receive_buffer": 8192}
 QUIET = 0.25  # seconds without a byte moving, after which a server counts as blocked
 WINDOW = 0.3  # seconds over which CPU time is measured
 WINDOWS = 4
-BUSY = 0.25  # of a processor; a server that has nothing to do uses none
+BUSY = 0.15  # of a processor; a server that has nothing to do uses none
 SETTLE_SECONDS = 10
 
 
