@@ -121,7 +121,7 @@ def drive(clients, seconds, spin=False):
         poller.register(fd, wanted(client.start()))
     while by_fd:
         ready = poller.poll(timeout)
-        if not ready and time.perf_counter() > stop_at + SECONDS:
+        if time.perf_counter() > stop_at + SECONDS:
             raise LoadError(f"{len(by_fd)} batches not answered within {SECONDS} s")
         for fd, events in ready:
             client = by_fd[fd]
