@@ -148,7 +148,7 @@ def test_port_zero(target):
         ["--host", "x" * 64],
         ["--host", "192.0.2.1"],
     ],
-    ids=["port-out-of-range", "negative-port", "no-host", "no-label", "not-our-address"],
+    ids=["port-out-of-range", "negative-port", "no-host", "no-name", "not-our-address"],
 )
 def test_cannot_listen(target, options):
     """An address that can't be listened on: one line that says what to do, exit status 1."""

@@ -3,7 +3,8 @@
 import struct
 
 import pytest
-from harness import check, ours_only, row
+from harness import check, commands_only, numbers, ours_only, row
+from harness.pressure import SMALL, wait_until_still
 
 FOREVER = 256 * 1024 * 1024  # bytes that a server should not be willing to take
 
@@ -94,6 +95,23 @@ def test_oversize_payload_is_never_taken_in(target, connect):
         )
         client.close()
         ask_next(target, connect)
+
+
+@commands_only
+@row(8)
+def test_nothing_is_executed_behind_an_oversize_length(target, connect):
+    """What follows a length over the limit is not executed, also while replies wait to be read."""
+    key = b"key-%d" % next(numbers)
+    value = b"v" * (target.max_payload // 2)
+    with connect() as client:
+        client.command(b"SET " + key + b" " + value, b"+OK")
+    client = connect(**SMALL)
+    client.send(8 * target.wire(b"GET " + key) + b"\xff\xff\xff\xff", reading=False)
+    wait_until_still(client)
+    client.send_pieces(target.wire(b"DEL " + key) + target.wire(b"PING"), 10)
+    client.collect_all("the server to close the connection")
+    client.close()
+    connect().command(b"GET " + key, b"$" + value)
 
 
 @row(9)
