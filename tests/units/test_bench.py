@@ -354,10 +354,21 @@ def test_the_report_tells_figures_ratios_and_what_is_missing(data):
 
 def test_aims_are_judged_by_measurement(data):
     lines = report.target_lines(data["results"])
-    assert ["milestone 4 / milestone 3", "1 client", "1.15", "1.33", "met"] in lines
+    assert ["milestone 4 / milestone 3", "1 client", "1.15", "1.33", "met", "-"] in lines
     data["results"]["milestone 3"]["1 client"] = samples(100, 100, 200)
     lines = report.target_lines(data["results"])
-    assert ["milestone 4 / milestone 3", "1 client", "1.15", "1.00", "missed"] in lines
+    assert ["milestone 4 / milestone 3", "1 client", "1.15", "1.00", "missed", "-"] in lines
+    data["results"]["milestone 4, epoll()"] = {"1 client": samples(300, 300, 300)}
+    assert report.target_lines(data["results"])[0][-1] == "3.00"
+
+
+def test_bounds_are_judged_by_measurement(data):
+    growth, memory = report.bound_lines(data)
+    assert growth[1:] == ["1.1", "0.50", "met"]
+    assert memory[1:] == ["2.2", "0.60", "met"]
+    data["growth"]["milestone 4"].append((100_000, 3.0))
+    data["results"]["milestone 4"]["memory"] = [{"KiB": 2.3, "connections": 5000}]
+    assert [line[-1] for line in report.bound_lines(data)] == ["missed", "missed"]
 
 
 def test_the_picture_is_xml_and_names_rows_and_figures(data):

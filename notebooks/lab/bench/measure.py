@@ -32,7 +32,7 @@ IDLE_COLUMNS = [
 # How much is measured.  idle: connections; batches: messages in each.
 Plan = namedtuple("Plan", "rounds seconds idle_rounds idle batches")
 FULL = Plan(9, 0.4, 3, (0, 100, 1000, 5000), (16, 64, 256, 1000, 4000, 16_000, 100_000))
-QUICK = Plan(2, 0.1, 1, (0, 1000), (16, 1000, 10_000))
+QUICK = Plan(2, 0.08, 1, (0, 1000), (16, 1000, 10_000))
 
 
 def can_do(row, column):

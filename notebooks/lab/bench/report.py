@@ -9,7 +9,9 @@ import subprocess
 from collections import namedtuple
 from pathlib import Path
 
-BASE = "milestone 4"
+from .rows import MILESTONE_4, WITH_EPOLL
+
+BASE = MILESTONE_4
 NONE = "-"  # the server can't do what the column asks
 
 # A figure of a cell: which one, in what units, and how it is written.
@@ -128,24 +130,47 @@ PYPY_TARGETS = [("redis-server", ["1 × 1,000", "10 × 1,000"], 1.0), ("redis-se
 
 
 def target_lines(results):
-    """Each aim beside what was measured, as rows of a table."""
+    """Each aim for a rate beside what was measured, as rows of a table."""
     lines = []
     for mine, targets in ((BASE, TARGETS), (PYPY, PYPY_TARGETS)):
         told = set()
         for other, columns, aim in targets:
             names = columns or [c for c in rate_columns(results) if (other, c) not in told]
             told |= {(other, name) for name in names}
-            for name in names:
-                found = ratio(results, mine, name, base=other)
-                if found is not None:
-                    verdict = "met" if found >= aim else "missed"
-                    lines.append([f"{mine} / {other}", name, f"{aim:g}", f"{found:.2f}", verdict])
-    return lines
+            lines += [target_line(results, mine, other, name, aim) for name in names]
+    return [line for line in lines if line is not None]
 
 
-def target_table(results):
-    header = ["", "column", "aim, at least", "measured", ""]
-    return table("Aims, as ratios of rates", header, target_lines(results))
+def target_line(results, mine, other, column, aim):
+    """None if one of the two was not measured.  The last cell: after the one-line change."""
+    found = ratio(results, mine, column, base=other)
+    if found is None:
+        return None
+    verdict = "met" if found >= aim else "missed"
+    changed = ratio(results, WITH_EPOLL, column, base=other) if mine == BASE else None
+    last = NONE if changed is None else f"{changed:.2f}"
+    return [f"{mine} / {other}", column, f"{aim:g}", f"{found:.2f}", verdict, last]
+
+
+def bound_lines(data):
+    """The aims for milestone 4 that are upper bounds, as rows of a table."""
+    growth = data["growth"][BASE]
+    bounds = [("cost of a message: longest batch / shortest", 1.1, growth[-1][1] / growth[0][1])]
+    memory = median(data["results"], BASE, "memory", "KiB")
+    if memory is not None:
+        bounds.append(("memory of an idle connection, KiB", 2.2, memory))
+    return [
+        [name, f"{aim:g}", f"{found:.2f}", "met" if found <= aim else "missed"]
+        for name, aim, found in bounds
+    ]
+
+
+def target_tables(data):
+    header = ["", "column", "aim, at least", "measured", "", "with epoll()"]
+    return [
+        table("Aims, as ratios of rates", header, target_lines(data["results"])),
+        table("Aims that are bounds", ["", "at most", "measured", ""], bound_lines(data)),
+    ]
 
 
 def first_line(*argv):
@@ -189,7 +214,7 @@ def write_report(data):
         batch_table(results),
         curve_table(GROWTH, data["growth"]),
         curve_table(LOOPS, data["loops"]),
-        target_table(results),
+        *target_tables(data),
     ]
     for name, line in data["missing"].items():
         parts.append(f"Missing: {name}. To measure it, too: `{line}`")
