@@ -100,15 +100,29 @@ def test_oversize_payload_is_never_taken_in(target, connect):
 @commands_only
 @row(8)
 def test_nothing_is_executed_behind_an_oversize_length(target, connect):
-    """What follows a length over the limit is not executed, also while replies wait to be read."""
+    """What follows a length over the limit is not executed."""
+    key = b"key-%d" % next(numbers)
+    client = connect()
+    client.command(b"SET " + key + b" x", b"+OK")
+    client.send(b"\xff\xff\xff\xff" + target.wire(b"DEL " + key))
+    expect_refusal(target, client, 2**32 - 1)
+    client.close()
+    connect().command(b"GET " + key, b"$x")
+
+
+@commands_only
+@row(8)
+def test_nothing_is_executed_while_the_refusal_waits(target, connect):
+    """What follows a length over the limit is not executed while replies wait to be read."""
     key = b"key-%d" % next(numbers)
     value = b"v" * (target.max_payload // 2)
-    with connect() as client:
-        client.command(b"SET " + key + b" " + value, b"+OK")
     client = connect(**SMALL)
-    client.send(8 * target.wire(b"GET " + key) + b"\xff\xff\xff\xff", reading=False)
+    client.command(b"SET " + key + b" " + value, b"+OK")
+    delete = target.wire(b"DEL " + key)
+    client.send(8 * target.wire(b"GET " + key) + b"\xff\xff\xff\xff" + delete, reading=False)
+    client.expect(b"$" + value)
     wait_until_still(client)
-    client.send_pieces(target.wire(b"DEL " + key) + target.wire(b"PING"), 10)
+    client.send_pieces(delete + target.wire(b"PING"), 10)
     client.collect_all("the server to close the connection")
     client.close()
     connect().command(b"GET " + key, b"$" + value)

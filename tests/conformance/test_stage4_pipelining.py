@@ -4,7 +4,7 @@ import random
 import struct
 
 import pytest
-from harness import Message, commands_only, numbers, row
+from harness import Message, check, commands_only, numbers, row
 
 MANY = 10_000
 
@@ -137,3 +137,19 @@ def test_pipelines_of_several_clients(target, connect):
             client.send(wire[begin : begin + 701])
     for client, batch in zip(clients, batches):
         client.expect_replies(batch)
+
+
+@row(17)
+def test_clients_that_left_are_not_timed_out(target, start, connect):
+    """A client that has left in time is forgotten: no time-out looks for it."""
+    server = start(idle_timeout=0.5)
+    leaving, silent = [connect(server) for _ in range(3)], connect(server)
+    for client in [*leaving, silent]:
+        client.ask(target.message())
+    for client in leaving:
+        client.close()
+    silent.expect_closed()
+    connect(server).ask(target.message())
+    if target.own:
+        lines = server.stderr().splitlines()
+        check(len(lines) == 1, f"on stderr: {lines}", "one line, for the silent client")
