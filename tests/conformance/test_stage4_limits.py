@@ -187,7 +187,7 @@ def test_idle_timeout_of_zero(target, start, connect):
     """--idle-timeout 0 turns the time-out off."""
     client = connect(start(idle_timeout=0))
     client.ask(target.message())
-    client.expect_nothing(2 * SHORT_IDLE)
+    client.expect_nothing(3 * SHORT_IDLE)
     client.ask(target.message())
 
 
