@@ -20,7 +20,7 @@ def make_listener(host, port):
 
     host: an IPv4 address, or a name that has one; port: 0 takes a free port.
     Raises OSError (port in use, unknown host, ...), OverflowError (port out of
-    range) or UnicodeError (no host can be called that).
+    range), TypeError or UnicodeError (no host can be called that).
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # Without this a restarted server would be refused its own port for a
@@ -86,7 +86,7 @@ def main():
     args = parser.parse_args()
     try:
         listener = make_listener(args.host, args.port)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:
         sys.exit(
             f"server.py: cannot listen on {args.host}:{args.port} ({error}); "
             "choose another --host or --port (--port 0 takes a free one)"
