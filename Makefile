@@ -66,8 +66,8 @@ test-broken: .venv/test-packages
 test-notebooks: .venv/notebook-packages
 	@$(VENV_PYTHON) -m pytest tests/notebooks
 
-soak: .venv/test-packages
-	@$(VENV_PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
+soak:
+	@$(PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
 
 notebooks: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.execute
