@@ -81,8 +81,18 @@ def check_one_line(text):
 
 
 @ours_only
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("state", ["idle", "with-a-client", "mid-request", "busy"])
+@pytest.mark.parametrize(
+    ("state", "number"),
+    [
+        ("idle", signal.SIGINT),
+        ("idle", signal.SIGTERM),
+        ("with-a-client", signal.SIGTERM),
+        ("mid-request", signal.SIGTERM),
+        ("busy", signal.SIGINT),
+        ("busy", signal.SIGTERM),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_clean_end(target, start, connect, number, state):
     """SIGINT or SIGTERM ends the server with status 0 and without a word, busy or not."""
     server = start()
