@@ -259,7 +259,17 @@ def test_descriptors_are_closed(target, start, connect):
             way(target, client)
         for client in clients:
             client.close()
-        check_open_files(server, before, f"after 10 clients: {way.__name__.replace('_', ' ')}")
+        check_open_files(
+            server,
+            before,
+            f"after 10 clients: {way.__name__.replace('_', ' ')}",
+            lambda: visit(target, server, connect),
+        )
+
+
+def visit(target, server, connect):
+    with connect(server) as client:
+        client.ask(target.message())
 
 
 def files_at_rest(target, server, connect):
@@ -267,7 +277,9 @@ def files_at_rest(target, server, connect):
     with connect(server) as client:
         client.ask(target.message())
         at_rest = server.open_files() - 1
-    check_open_files(server, at_rest, "after a client has left")
+    check_open_files(
+        server, at_rest, "after a client has left", lambda: visit(target, server, connect)
+    )
     return at_rest
 
 
@@ -278,7 +290,12 @@ def test_thousands_come_and_go(target, start, connect):
     before, memory = files_at_rest(target, server, connect), []
     for _ in range(3):
         come_and_go(target, server, connect, ROUND)
-        check_open_files(server, before, f"after {ROUND} clients came and went")
+        check_open_files(
+            server,
+            before,
+            f"after {ROUND} clients came and went",
+            lambda: visit(target, server, connect),
+        )
         memory.append(settled_memory(server))
     grown = [after - earlier for earlier, after in zip(memory, memory[1:])]
     check(
