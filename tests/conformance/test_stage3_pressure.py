@@ -14,6 +14,7 @@ from harness.pressure import (
     fill,
     growth,
     mib,
+    open_files_settled,
     settled_memory,
 )
 
@@ -252,19 +253,27 @@ def test_no_spin(target, start, connect):
 def test_descriptors_are_closed(target, start, connect):
     """Each client's descriptor is closed once the client has gone, however it went."""
     server = start()
-    before = files_at_rest(target, server, connect)
+    files_at_rest(target, server, connect)
     for way in WAYS:
-        clients = [connect(server) for _ in range(10)]
-        for client in clients:
-            way(target, client)
-        for client in clients:
-            client.close()
-        check_open_files(
-            server,
-            before,
-            f"after 10 clients: {way.__name__.replace('_', ' ')}",
-            lambda: visit(target, server, connect),
+        # A runtime may be late once in a while; a leak happens every time.
+        left = [open_files_left(target, server, connect, way) for _ in range(2)]
+        check(
+            min(left) <= 0,
+            f"{min(left)} more open files each time that 10 clients did this: {way.__name__}",
+            "as many as before",
+            "close() the socket of every client that has left, however it left",
         )
+
+
+def open_files_left(target, server, connect, way):
+    """How many more files are open after ten clients did this and left."""
+    before = server.open_files()
+    clients = [connect(server) for _ in range(10)]
+    for client in clients:
+        way(target, client)
+    for client in clients:
+        client.close()
+    return open_files_settled(server, before, lambda: visit(target, server, connect)) - before
 
 
 def visit(target, server, connect):

@@ -12,7 +12,7 @@ QUIET = 0.25  # seconds without a byte moving, after which a server counts as bl
 WINDOW = 0.3  # seconds over which CPU time is measured
 WINDOWS = 4
 BUSY = 0.15  # of a processor; a server that has nothing to do uses none
-SETTLE_SECONDS = 10
+SETTLE_SECONDS = 5
 
 
 def fill(client, data):
@@ -99,19 +99,26 @@ def check_calm(server, when, hint=None):
     )
 
 
-def check_open_files(server, before, when, visit):
-    """Fail unless the server's open files go back to `before`.
+def open_files_settled(server, before, visit):
+    """The server's open files, once they are back to `before` or long enough after that.
 
-    visit(): a client comes and goes; some event loops close what is left over
-    only when they are woken the next time.
+    visit(): a client comes and goes, which makes a sleeping event loop look round.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    while server.open_files() > before and time.monotonic() < deadline:
+    count = server.open_files()
+    while count > before and time.monotonic() < deadline:
         visit()
         time.sleep(0.05)
+        count = server.open_files()
+    return count
+
+
+def check_open_files(server, before, when, visit):
+    """Fail unless the server's open files go back to `before`."""
+    count = open_files_settled(server, before, visit)
     check(
-        server.open_files() <= before,
-        f"{server.open_files()} open files {when}, {before} without a client",
+        count <= before,
+        f"{count} open files {when}, {before} without a client",
         f"{before} again",
         "close() the socket of every client that has left, however it left",
     )
