@@ -73,7 +73,7 @@ notebooks: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.execute
 
 lab: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks
+	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 site: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.site

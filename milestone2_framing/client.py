@@ -1,4 +1,4 @@
-"""A client for the key-value server.
+"""A client for the key-value server: PING, ECHO, SET, GET, DEL and INCR.
 
 client.py PING                sends one command and prints the reply
 client.py                     asks for commands at a prompt
@@ -114,23 +114,35 @@ def run(sock, command, prompt):
         show(format_reply(receive_reply(sock)))
 
 
+def parse_options():
+    """What the command line says; a mistake in it ends the program, status 2."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the server's address (%(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="its port (%(default)s)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="after all options")
+    options = parser.parse_args()
+    if not 0 < options.port < 65536:
+        parser.error("--port takes 1 to 65535")
+    return options
+
+
 def main():
     # Ctrl-C ends the client at once, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parser = argparse.ArgumentParser(description="Send commands to the key-value server.")
-    parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="(%(default)s)")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ARG ...")
-    args = parser.parse_args()
-    server = f"{args.host}:{args.port}"
+    options = parse_options()
+    server = f"{options.host}:{options.port}"
     try:
-        sock = socket.create_connection((args.host, args.port))
+        sock = socket.create_connection((options.host, options.port))
     except (OSError, OverflowError, UnicodeError) as error:
         sys.exit(f"client.py: cannot connect to {server} ({error}); is the server running?")
     try:
         with sock:
-            run(sock, args.command, prompt=f"{server}> ")
-    except (FrameError, OSError) as error:
+            run(sock, options.command, prompt=f"{server}> ")
+    except FrameError as error:
+        sys.exit(f"client.py: {server} does not seem to speak frames: {error}")
+    except OSError as error:
         sys.exit(f"client.py: lost {server}: {error}")
     except ValueError as error:
         sys.exit(f"client.py: not sent: {error}")

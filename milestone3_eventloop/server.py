@@ -70,8 +70,8 @@ class Server:
             else:
                 handle_events(self.fd2conn[fd], events)
 
-        # 4. Clean up.  Not earlier: handle_accept() could be given a closed
-        # connection's descriptor again while `ready` still speaks of the old one.
+        # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
+        # descriptor could be given to a new client while `ready` speaks of the old.
         for fd, conn in list(self.fd2conn.items()):
             if conn.want_close and not conn.outgoing:
                 del self.fd2conn[fd]
@@ -110,6 +110,7 @@ def handle_events(conn, events):
     called for them too, and recv() or send() tells what is the matter.
     """
     try:
+        # & ~POLLOUT: is there any other bit, POLLIN, POLLERR or POLLHUP?
         if conn.want_read and events & ~select.POLLOUT:
             handle_read(conn)
         # The flag is looked at again: the first handler may have changed it.

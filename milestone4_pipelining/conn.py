@@ -11,7 +11,7 @@ from app import respond
 from buffer import Buffer
 from framing import HEADER, HEADER_SIZE, MAX_PAYLOAD, encode_frame
 
-# A value of 64 KiB fits; from 128 KiB on, malloc() would map memory for each recv().
+# A value of 64 KiB fits.  From 128 KiB on, malloc() asks the kernel at each recv().
 READ_SIZE = 96 * 1024  # bytes taken from the kernel at a time
 HIGH_WATER = 1024 * 1024  # bytes of unsent replies; no request is run above it
 

@@ -76,8 +76,8 @@ class Server:
             else:
                 handle_events(conn, events)
 
-        # 4. Clean up.  Not earlier: handle_accept() could be given a closed
-        # connection's descriptor again while `ready` still speaks of the old one.
+        # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
+        # descriptor could be given to a new client while `ready` speaks of the old.
         for fd, _ in ready:
             if fd != self.listener.fileno():
                 self.update(fd, self.fd2conn[fd])
@@ -153,6 +153,7 @@ def handle_events(conn, events):
     called for them too, and recv() or send() tells what is the matter.
     """
     try:
+        # & ~POLLOUT: is there any other bit, POLLIN, POLLERR or POLLHUP?
         if conn.want_read and events & ~select.POLLOUT:
             handle_read(conn)
         # The flag is looked at again: the first handler may have changed it.

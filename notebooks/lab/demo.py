@@ -45,7 +45,8 @@ def receive_reply(stage, sock):
 
 
 def milliseconds(start):
-    return f"{(time.perf_counter() - start) * 1000:.1f} ms"
+    elapsed = (time.perf_counter() - start) * 1000
+    return f"{elapsed:.2f} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
 
 
 # Each scene takes the stage and its running server.  It returns whether the
@@ -135,7 +136,8 @@ def never_reads(stage, server):
         except socket.timeout:
             return False, "nobody else was served"
         grown = max(0, memory_used(server.pid) - before)
-        return grown < MEMORY_LIMIT, f"others served, memory +{grown / 1024:.1f} MiB"
+        size = f"{grown / 1024:.0f} MiB" if grown > 1024 else "less than 1 MiB"
+        return grown < MEMORY_LIMIT, f"others served, it cost {size}"
 
 
 def memory_used(pid):
@@ -235,8 +237,8 @@ def run_demo():
     wrong = 0
     with contextlib.ExitStack() as stack:
         servers = {stage: stack.enter_context(start_server(stage)) for stage in STAGES}
-        print("Four servers, the same scenes.  ok: it can, as promised.  no: it can't, and the")
-        print("next milestone solves it.  !!: not what was promised.  - : does not apply.\n")
+        print("Four servers, the same scenes.  ok: it can, as promised.  no: it can't, and a")
+        print("later milestone solves it.  !!: not what was promised.  - : does not apply.\n")
         titles = ("1 sockets", "2 framing", "3 event loop", "4 pipelining")
         print(table_row([("", "scene"), *(("", title) for title in titles)], widths))
         for name, promises, scene in SCENES:

@@ -32,16 +32,24 @@ SECONDS = 120
 BY_RECIPE = ("make test", "make lab", "make notebooks", "make site", "make bench", "bash .ci/run")
 ECHO_SERVER = """#!{python}
 import socket, sys
+
+def serve(sock):
+    file = sock.makefile("rb")
+    while len(header := file.read(4)) == 4:
+        length = int.from_bytes(header, "little")
+        if length > 1 << 20 or len(payload := file.read(length)) < length:
+            return
+        sock.sendall(header + payload)
+
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 while True:
     sock, _ = listener.accept()
-    with sock, sock.makefile("rwb") as file:
-        while len(header := file.read(4)) == 4:
-            length = int.from_bytes(header, "little")
-            if length > 1 << 20 or len(payload := file.read(length)) < length:
-                break
-            file.write(header + payload)
-            file.flush()
+    with sock:
+        try:
+            serve(sock)
+        except OSError as error:
+            print(error, file=sys.stderr)
 """
 
 
