@@ -56,9 +56,10 @@ def serve_forever(listener):
     """Serve the clients one after the other; the next one waits in the kernel."""
     while True:
         try:
-            sock, (host, port) = listener.accept()
+            sock, address = listener.accept()
         except ConnectionAbortedError:
             continue  # it has given up in the meantime
+        host, port = address or ("?", 0)  # macOS forgets who has given up
         # The socket is closed however serve_client() ends, and the fault of
         # one client must not end the server.
         with sock:

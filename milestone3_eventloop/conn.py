@@ -22,11 +22,12 @@ class Conn:
 
     def __init__(self, sock, address):
         self.sock = sock
-        host, port = address
+        host, port = address or ("?", 0)  # macOS forgets who has given up
         self.peer = f"{host}:{port}"
         self.want_read = True
         self.want_write = False
         self.want_close = False
+        self.faulty = False  # its line is in the log
         self.incoming = b""  # received, not yet answered
         self.outgoing = b""  # answered, not yet sent
         self.chunk = bytearray(READ_SIZE)  # what one recv_into() fills
@@ -40,7 +41,7 @@ def handle_read(conn):
     count = conn.sock.recv_into(conn.chunk)
     if count == 0:  # end of file: the peer sends no more
         if conn.incoming:
-            logging.warning("%s: closed inside a frame", conn.peer)
+            log_fault(conn, "closed inside a frame")
         conn.want_read = False
         conn.want_close = True
         return
@@ -92,7 +93,7 @@ def try_one_request(conn):
 
 def refuse(conn, error):
     """The peer broke the protocol: say so, send that, and close."""
-    logging.warning("%s: %s", conn.peer, error)
+    log_fault(conn, error)
     conn.incoming = b""  # nothing in it can be made sense of
     conn.outgoing = encode_frame(f"-ERR {error}".encode())
     conn.want_close = True
@@ -101,6 +102,13 @@ def refuse(conn, error):
 
 def drop(conn, reason):
     """The peer is gone, or as good as gone: close without sending the rest."""
-    logging.warning("%s: %s", conn.peer, reason)
+    log_fault(conn, reason)
     conn.outgoing = b""
     conn.want_close = True
+
+
+def log_fault(conn, reason):
+    """One line for a connection's fault; what follows from it adds none."""
+    if not conn.faulty:
+        logging.warning("%s: %s", conn.peer, reason)
+    conn.faulty = True

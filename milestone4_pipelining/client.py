@@ -176,14 +176,20 @@ def parse_options():
     options = parser.parse_args()
     if not 0 < options.port < 65536:
         parser.error("--port takes 1 to 65535")
+    if not options.command and sys.stdin is None:
+        parser.error("there is no command, and standard input is closed")
     if options.pipeline and options.command:
         parser.error("--pipeline reads its commands from standard input")
     return options
 
 
+def stop(signum, frame):
+    """Ctrl-C: leave by an exception, so that readline gives the terminal back."""
+    sys.exit(130)
+
+
 def main():
-    # Ctrl-C ends the client at once, without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, stop)
     options = parse_options()
     server = f"{options.host}:{options.port}"
     try:

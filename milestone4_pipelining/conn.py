@@ -36,6 +36,7 @@ class Conn:
         "want_read",
         "want_write",
         "want_close",
+        "faulty",
         "incoming",
         "outgoing",
         "needed",
@@ -45,11 +46,12 @@ class Conn:
 
     def __init__(self, sock, address):
         self.sock = sock
-        host, port = address
+        host, port = address or ("?", 0)  # macOS forgets who has given up
         self.peer = f"{host}:{port}"
         self.want_read = True
         self.want_write = False
         self.want_close = False
+        self.faulty = False  # its line is in the log
         self.incoming = Buffer()  # received, not yet answered
         self.outgoing = Buffer()  # answered, not yet sent
         self.needed = HEADER_SIZE  # bytes without which no request is complete
@@ -65,7 +67,7 @@ def handle_read(conn):
     data = conn.sock.recv(READ_SIZE)
     if not data:  # end of file: the peer sends no more
         if conn.incoming:
-            logging.warning("%s: closed inside a frame", conn.peer)
+            log_fault(conn, "closed inside a frame")
         conn.want_close = True
         set_flags(conn)
         return
@@ -142,7 +144,7 @@ def send_replies(conn, replies):
 def refuse(conn, length):
     """The peer broke the protocol: return the last reply, after which to close."""
     reason = f"payload of {length} bytes exceeds {MAX_PAYLOAD}"
-    logging.warning("%s: %s", conn.peer, reason)
+    log_fault(conn, reason)
     conn.want_close = True
     return encode_frame(f"-ERR {reason}".encode())
 
@@ -155,6 +157,14 @@ def set_flags(conn):
 
 def drop(conn, reason):
     """The peer is gone, or as good as gone: close without sending the rest."""
-    logging.warning("%s: %s", conn.peer, reason)
+    log_fault(conn, reason)
     conn.outgoing.release()
     conn.want_close = True
+    set_flags(conn)
+
+
+def log_fault(conn, reason):
+    """One line for a connection's fault; what follows from it adds none."""
+    if not conn.faulty:
+        logging.warning("%s: %s", conn.peer, reason)
+    conn.faulty = True

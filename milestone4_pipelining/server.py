@@ -107,8 +107,9 @@ class Server:
         for fd, conn in list(self.fd2conn.items()):
             if now - conn.last_active < self.idle_timeout:
                 continue
-            # poll() speaks of room when much of it is free; a slow reader may
-            # have made a little.
+            # Bytes may have come since poll(), if something held us up; and poll()
+            # speaks of room when much of it is free, but a little may be.
+            handle_events(conn, select.POLLIN)
             handle_events(conn, select.POLLOUT)
             ended = conn.want_close and not conn.outgoing
             if now - conn.last_active >= self.idle_timeout and not ended:

@@ -239,15 +239,14 @@ class Client:
             raise Violation(f"{self.name()}: not closed after the end of its stream")
 
     def check_log(self, lines):
-        """One line for a fault, none without one; `lines` are those about this client."""
+        """One line for a faulty client, none for another; `lines` are those about it."""
         link = self.link
         refused = self.refusal and link.received >= self.header_end
         ended_inside = link.fin_arrived and link.received not in (0, *self.frame_ends)
         faults = sum(
             map(bool, (self.closed_idle, link.broken, refused, ended_inside and not refused))
         )
-        # One of two faults may hide the other.
-        if len(lines) > faults or (faults and not lines):
+        if len(lines) != min(faults, 1):  # the first of several hides the others
             raise Violation(f"{self.name()}: {faults} faults, logged: {lines}")
 
 
@@ -353,7 +352,10 @@ class Clients:
         if under_way and not isinstance(under_way, OSError):
             return  # the server ends
         log = self.log_about(client)
-        if self.limits.idle and log and "idle" in log[-1]:
+        # One that had its line before is closed for idling without another.
+        had_line = log and not link.broken and "idle" not in log[-1]
+        idled = self.limits.idle and self.kernel.clock - link.last_moved >= self.limits.idle
+        if log and "idle" in log[-1] or had_line and idled:
             if self.kernel.clock - link.last_moved < self.limits.idle:
                 raise Violation(f"{client.name()}: closed as idle, but bytes moved")
             if link.broken:

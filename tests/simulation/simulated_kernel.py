@@ -161,13 +161,13 @@ class Connection(Socket):
     def new_turn(self, wanted):
         """poll() is called: wanted is what it was told of this socket."""
         self.wanted = wanted
-        self.reads = self.sends = 0  # calls in this turn of the loop
+        self.sends = 0  # calls in this turn of the loop
         self.took = 0  # bytes that recv() returned in this turn
 
     def recv(self, count):
         self.use("recv")
-        self.reads += 1
-        if self.reads > 1:
+        # A second look is fair if the first found nothing, or when time has leapt.
+        if self.took and self.kernel.clock == self.link.last_moved:
             raise Violation(f"fd {self.fd} read twice in one turn of the loop: unfair")
         link, kernel = self.link, self.kernel
         kernel.current = link
