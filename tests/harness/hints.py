@@ -12,7 +12,7 @@ COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the heade
 
 def for_reply(target, came, reply):
     """A hint for a reply that differs: came has the wire's bytes, reply the payload's."""
-    for guess in (_resp, _header, _payload):
+    for guess in (_resp, _error_text, _header, _payload):
         hint = guess(target, came, reply)
         if hint:
             return hint
@@ -23,6 +23,21 @@ def _resp(target, came, reply):
     if re.match(rb"[+$:*_-][ -~]*\r\n", came):
         return (
             "this is RESP, the protocol of Redis; here a reply travels in a frame, without \\r\\n"
+        )
+    return None
+
+
+def _error_text(target, came, reply):
+    """An error is due and one came, in a whole frame, but with another text."""
+    text = came
+    if target.framed and len(came) >= 4:
+        (length,) = struct.unpack_from("<I", came)
+        text = came[4 : 4 + length]
+        if len(text) < length:
+            return None
+    if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
+        return (
+            "an error is due, but with exactly the expected text; the project's README lists them"
         )
     return None
 

@@ -23,7 +23,7 @@ def section(stage, shows_no=False):
 def describe(failure, server, rule, rows, repeat, read):
     """The whole message of a failed test, as text.
 
-    rows: the rows of the table that the test is about.  repeat: the command
+    rows: the cells (row, "yes" or "no") that the test is about.  repeat: the command
     that runs it again.  read: where to read about it.
     """
     parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
@@ -32,7 +32,7 @@ def describe(failure, server, rule, rows, repeat, read):
     if server:
         server.settle()
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
-    hint = failure.hint or guess(failure, server, rows)
+    hint = failure.hint or guess(failure, server, [number for number, cell in rows if cell != "no"])
     if hint:
         parts.append(("hint", hint))
     parts += [("repeat", repeat), ("read", read)]
