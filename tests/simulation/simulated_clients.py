@@ -360,6 +360,8 @@ class Clients:
                 raise Violation(f"{client.name()}: closed as idle, but bytes moved")
             if link.broken:
                 raise Violation(f"{client.name()}: closed as idle, but broken before")
+            if wanted & select.POLLIN and link.arrived and not link.error:
+                raise Violation(f"{client.name()}: closed as idle, but bytes have come")
             if wanted & select.POLLOUT and link.room() and not link.error:
                 raise Violation(f"{client.name()}: closed as idle, but it has made room")
             client.closed_idle = True
