@@ -21,7 +21,8 @@ class Buffer:
     buffer_begin = 0
 
     def __init__(self):
-        self.release()
+        self.memory = NOTHING
+        self.data_begin = self.data_end = self.buffer_begin
 
     @property
     def buffer_end(self):
@@ -32,8 +33,7 @@ class Buffer:
 
     def release(self):
         """Forget the data and give its memory back."""
-        self.memory = NOTHING
-        self.data_begin = self.data_end = self.buffer_begin
+        self.consume(len(self))
 
     def append(self, data):
         """Add `data`, which is bytes, at the back."""
@@ -82,7 +82,8 @@ class Buffer:
         begin = self.data_begin + count
         if begin > self.data_end:
             raise ValueError(f"cannot consume {count} of {len(self)} bytes")
-        if begin == self.data_end:
-            self.release()
-        else:
+        if begin < self.data_end:
             self.data_begin = begin
+        else:  # empty: give the memory back
+            self.memory = NOTHING
+            self.data_begin = self.data_end = self.buffer_begin

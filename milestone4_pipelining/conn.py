@@ -40,6 +40,7 @@ class Conn:
         "incoming",
         "outgoing",
         "needed",
+        "changed",
         "registered",
         "last_active",
     )
@@ -55,11 +56,12 @@ class Conn:
         self.incoming = Buffer()  # received, not yet answered
         self.outgoing = Buffer()  # answered, not yet sent
         self.needed = HEADER_SIZE  # bytes without which no request is complete
+        self.changed = False  # flags were set that the loop has not seen
         self.registered = 0  # the events that poll() was told of
         self.last_active = time.monotonic()  # when a byte last moved, in seconds
 
 
-def handle_read(conn):
+def handle_read(conn, now):
     """Take in what has arrived and answer all requests that are complete.
 
     Raises OSError if the peer vanished, BlockingIOError if nothing had come.
@@ -71,18 +73,18 @@ def handle_read(conn):
         conn.want_close = True
         set_flags(conn)
         return
-    conn.last_active = time.monotonic()
+    conn.last_active = now
     conn.incoming.append(data)
     try_all_requests(conn)
 
 
-def handle_write(conn):
+def handle_write(conn, now):
     """Send what the kernel takes, then answer requests that had to wait.
 
     Raises OSError if the peer vanished, BlockingIOError if there was no room.
     """
     sent = conn.sock.send(conn.outgoing.view())
-    conn.last_active = time.monotonic()
+    conn.last_active = now
     conn.outgoing.consume(sent)
     set_flags(conn)
     # Requests above the high-water mark were left in `incoming`.  The kernel
@@ -96,8 +98,10 @@ def try_all_requests(conn):
     One visit reads at most READ_SIZE and makes at most HIGH_WATER of replies
     and one more, so no connection keeps the others waiting for long.
     """
-    incoming, waiting, replies = conn.incoming, len(conn.outgoing), []
-    if waiting >= HIGH_WATER or len(incoming) < conn.needed:
+    incoming, outgoing, replies = conn.incoming, conn.outgoing, []
+    # These are their lengths.  The calls of len() would cost 2 % of a message.
+    waiting = outgoing.data_end - outgoing.data_begin
+    if waiting >= HIGH_WATER or incoming.data_end - incoming.data_begin < conn.needed:
         return
     conn.needed = HEADER_SIZE
     memory = incoming.freeze()  # slices of it are bytes, as respond() takes them
@@ -113,9 +117,8 @@ def try_all_requests(conn):
             conn.needed = end - begin
             break
         reply = respond(memory[begin + HEADER_SIZE : end])
-        frame = HEADER.pack(len(reply)) + reply
-        replies.append(frame)
-        waiting += len(frame)
+        replies.append(HEADER.pack(len(reply)) + reply)
+        waiting += HEADER_SIZE + len(reply)
         begin = end
     incoming.consume(begin - incoming.data_begin)
     send_replies(conn, b"".join(replies))
@@ -146,6 +149,7 @@ def refuse(conn, length):
     reason = f"payload of {length} bytes exceeds {MAX_PAYLOAD}"
     log_fault(conn, reason)
     conn.want_close = True
+    set_flags(conn)
     return encode_frame(f"-ERR {reason}".encode())
 
 
@@ -153,6 +157,7 @@ def set_flags(conn):
     """Write what is left; read on unless the peer leaves too many replies unread."""
     conn.want_write = len(conn.outgoing) > 0
     conn.want_read = len(conn.outgoing) < HIGH_WATER and not conn.want_close
+    conn.changed = True
 
 
 def drop(conn, reason):

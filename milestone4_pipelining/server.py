@@ -67,21 +67,23 @@ class Server:
 
         # 2. Wait: the only place where the server sleeps.
         ready = self.poller.poll(self.poll_timeout)
+        now = time.monotonic()
 
         # 3. Handle what is ready.
+        changed = []
         for fd, events in ready:
             conn = self.fd2conn.get(fd)
             if conn is None:
                 self.handle_accept()
             else:
-                handle_events(conn, events)
+                handle_events(conn, events, now)
+                if conn.changed:
+                    changed.append((fd, conn))
 
         # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
         # descriptor could be given to a new client while `ready` speaks of the old.
-        for fd, _ in ready:
-            if fd != self.listener.fileno():
-                self.update(fd, self.fd2conn[fd])
-        now = time.monotonic()
+        for fd, conn in changed:
+            self.update(fd, conn)
         if now >= self.next_tick:
             self.handle_tick(now)
 
@@ -96,6 +98,7 @@ class Server:
         if events != conn.registered:
             self.poller.modify(fd, events)
             conn.registered = events
+        conn.changed = False
 
     def handle_tick(self, now):
         """Every `tick` seconds: close idle connections, try to accept again."""
@@ -109,8 +112,8 @@ class Server:
                 continue
             # Bytes may have come since poll(), if something held us up; and poll()
             # speaks of room when much of it is free, but a little may be.
-            handle_events(conn, select.POLLIN)
-            handle_events(conn, select.POLLOUT)
+            handle_events(conn, select.POLLIN, now)
+            handle_events(conn, select.POLLOUT, now)
             ended = conn.want_close and not conn.outgoing
             if now - conn.last_active >= self.idle_timeout and not ended:
                 drop(conn, f"idle for {self.idle_timeout:g} s")
@@ -147,7 +150,7 @@ def wanted_events(conn):
     return events
 
 
-def handle_events(conn, events):
+def handle_events(conn, events, now):
     """Call the handlers that `events` asks for; a fault ends this connection only.
 
     poll() adds POLLERR and POLLHUP unasked.  Whichever handler is wanted is
@@ -156,10 +159,10 @@ def handle_events(conn, events):
     try:
         # & ~POLLOUT: is there any other bit, POLLIN, POLLERR or POLLHUP?
         if conn.want_read and events & ~select.POLLOUT:
-            handle_read(conn)
+            handle_read(conn, now)
         # The flag is looked at again: the first handler may have changed it.
         if conn.want_write and events & ~select.POLLIN:
-            handle_write(conn)
+            handle_write(conn, now)
     except BlockingIOError:
         pass  # not ready after all; poll() will tell
     except OSError as error:

@@ -28,6 +28,7 @@ import os
 import runpy
 import select
 import sys
+import time
 
 from traced import Trace, observe
 
@@ -202,6 +203,7 @@ def main():
         ScriptedSocket,
         lambda: ScriptedPoll(kernel),
     )
+    time.monotonic = lambda: 0.0  # no time passes in a script
     conn = importlib.import_module("conn")
     for name, value in scene["constants"].items():
         if hasattr(conn, name):

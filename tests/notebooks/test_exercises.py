@@ -72,8 +72,9 @@ class Ring:
 
 HELPINGS = """
 def try_all_requests(conn):
-    incoming, waiting, replies = conn.incoming, len(conn.outgoing), []
-    if waiting >= HIGH_WATER or len(incoming) < conn.needed:
+    incoming, outgoing, replies = conn.incoming, conn.outgoing, []
+    waiting = outgoing.data_end - outgoing.data_begin
+    if waiting >= HIGH_WATER or incoming.data_end - incoming.data_begin < conn.needed:
         return
     conn.needed = HEADER_SIZE
     memory = incoming.freeze()
@@ -89,9 +90,8 @@ def try_all_requests(conn):
             conn.needed = end - begin
             break
         reply = respond(memory[begin + HEADER_SIZE : end])
-        frame = HEADER.pack(len(reply)) + reply
-        replies.append(frame)
-        waiting += len(frame)
+        replies.append(HEADER.pack(len(reply)) + reply)
+        waiting += HEADER_SIZE + len(reply)
         begin = end
     incoming.consume(begin - incoming.data_begin)
     if len(replies) < 16:
@@ -105,6 +105,7 @@ def set_flags(conn):
     conn.want_write = len(conn.outgoing) > 0
     room = len(conn.outgoing) < HIGH_WATER and len(conn.incoming) < HEADER_SIZE + MAX_PAYLOAD
     conn.want_read = room and not conn.want_close
+    conn.changed = True
 """
 
 MENDED = "len(conn.incoming) < HEADER_SIZE + MAX_PAYLOAD"

@@ -39,7 +39,7 @@ def serve(module, sock):
     """Let a connection take in everything that arrives on `sock`."""
     conn = module.Conn(sock, ("127.0.0.1", 1))
     while sock.arriving:
-        module.handle_read(conn)
+        module.handle_read(conn, now=0)
     return conn
 
 
@@ -60,7 +60,7 @@ def test_replies_that_the_kernel_does_not_take_at_once_wait_in_order(conn_module
     assert conn.want_write, "poll() has to tell when there is room"
     while conn.want_write:
         try:
-            conn_module.handle_write(conn)
+            conn_module.handle_write(conn, now=0)
         except BlockingIOError:
             continue  # the loop would wait for POLLOUT
     assert bytes(sock.sent) == frame(b"$one") + frame(b"$two") + frame(b"$3")
