@@ -4,11 +4,12 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 from lab.servers import STAGES
 from lab.trace import count
 from lab.wire import connect
-from lab.workshop import changed_server
+from lab.workshop import changed_server, judge
 
 SECONDS = 10  # what takes longer hangs
 PATIENCE = 1  # for an answer that may well not come, in seconds
@@ -63,36 +64,31 @@ def cut(data, size):
 # The checks of the exercises.  Each prints one line: "yes: ..." or "not yet: ...".
 
 
-def verdict(problem, praise):
-    print(f"not yet: {problem}" if problem else f"yes: {praise}")
-
-
 class Steps:
     """A server's calls, made one at a time as a student has put them in order."""
 
     CALLS = ("socket", "bind", "listen", "accept", "recv", "sendall", "close")
 
     def __init__(self):
-        self.open = []
+        self.open = ExitStack()
         self.listener = self.sock = None
 
     def socket(self):
-        self.listener = socket.socket()
+        self.listener = self.open.enter_context(socket.socket())
         self.listener.settimeout(PATIENCE)
-        self.open.append(self.listener)
 
     def bind(self):
         self.listener.bind(("127.0.0.1", 0))
 
     def listen(self):
         self.listener.listen()
-        self.client = socket.create_connection(self.listener.getsockname(), PATIENCE)
-        self.open.append(self.client)
+        client = socket.create_connection(self.listener.getsockname(), PATIENCE)
+        self.client = self.open.enter_context(client)
         self.client.sendall(b"PING")
 
     def accept(self):
         self.sock, _ = self.listener.accept()
-        self.open.append(self.sock)
+        self.open.enter_context(self.sock)
 
     def recv(self):
         self.request = self.sock.recv(4096)
@@ -103,18 +99,18 @@ class Steps:
     def close(self):
         self.sock.close()
 
-    def problem(self, steps):
-        """Make the calls; returns what the first one that fails says, None if all is well."""
+    def make(self, steps):
+        """Make the calls; AssertionError if one fails, or if they don't serve the client."""
+        assert steps, "put the seven calls into the list"
         for step in steps:
-            if step not in self.CALLS:
-                return f"{step!r} is none of {', '.join(self.CALLS)}"
+            assert step in self.CALLS, f"{step!r} is none of {', '.join(self.CALLS)}"
             try:
                 getattr(self, step)()
             except OSError as error:
-                return f"{step}() fails: {error.strerror or error}"
+                raise AssertionError(f"{step}() fails: {error.strerror or error}") from None
             except AttributeError:
-                return f"{step}() has nothing to work on yet"
-        return None if self.answered() else "the client has no reply, or the connection is open"
+                raise AssertionError(f"{step}() has nothing to work on yet") from None
+        assert self.answered(), "the client has no reply, or the connection is open"
 
     def answered(self):
         return self.sock is not None and self.sock.fileno() == -1 and self.reply() == b"+PONG"
@@ -132,12 +128,8 @@ class Steps:
 def check_steps(steps):
     """Exercise 1 of notebook 1: a list of calls, which are made for real."""
     calls = Steps()
-    try:
-        problem = calls.problem(steps) if steps else "put the seven calls into the list"
-    finally:
-        for sock in calls.open:
-            sock.close()
-    verdict(problem, "the client has received +PONG and the end of the stream")
+    with calls.open:
+        judge(lambda: calls.make(steps), "the client has received +PONG and the end of the stream")
 
 
 def ask_unframed(sock, request):
@@ -161,61 +153,62 @@ def last_words(server):
     return f"the server has ended: {lines[-1] if lines else f'exit status {status}'}"
 
 
-def check_with_server(symbol, function, problem_of, praise):
-    """Put a function in the place of `symbol` in milestone 1, and let problem_of(port) try it."""
-    with changed_server(1, {symbol: function}) as server:
-        try:
-            problem = problem_of(server.port)
-        except ConnectionError:
-            problem = "no connection"
-        verdict(problem and (last_words(server) or problem), praise)
+def check_with_server(symbol, function, attempt, praise):
+    """Put a function in the place of `symbol` in milestone 1, and let attempt(port) judge it."""
+
+    def check():
+        with changed_server(1, {symbol: function}) as server:
+            try:
+                attempt(server.port)
+            except (AssertionError, ConnectionError) as problem:
+                raise AssertionError(last_words(server) or problem) from None
+
+    judge(check, praise)
 
 
 def check_quit(serve_client):
     """Exercise 2 of notebook 1: a serve_client() that knows QUIT."""
-    check_with_server("server.py::serve_client", serve_client, quit_problem, "answered and closed")
+    check_with_server("server.py::serve_client", serve_client, quit_once, "answered and closed")
 
 
-def quit_problem(port):
+def quit_once(port):
     with connect(port, PATIENCE) as sock:
         ping, goodbye, late = (ask_unframed(sock, word) for word in (b"PING", b"QUIT", b"PING"))
     with connect(port, PATIENCE) as sock:
         after = ask_unframed(sock, b"PING")
-    if ping != b"+PONG":
-        return f"PING got {ping!r}"
-    if goodbye != b"+BYE":
-        return f"QUIT got {goodbye!r}, not b'+BYE'"
-    if late != b"":
-        return f"the connection is open after QUIT: PING got {late!r}"
-    if after != b"+PONG":
-        return f"the next client's PING got {after!r}"
-    return None
+    assert ping == b"+PONG", f"PING got {ping!r}"
+    assert goodbye == b"+BYE", f"QUIT got {goodbye!r}, not b'+BYE'"
+    assert late == b"", f"the connection is open after QUIT: PING got {late!r}"
+    assert after == b"+PONG", f"the next client's PING got {after!r}"
 
 
 def check_threads(serve_forever):
     """Exercise 3 of notebook 1: a serve_forever() with a thread for each client."""
-    check_with_server("server.py::serve_forever", serve_forever, threads_problem, "both are served")
+    check_with_server("server.py::serve_forever", serve_forever, ask_both, "both are served")
 
 
-def threads_problem(port):
+def ask_both(port):
     with connect(port, PATIENCE) as silent, connect(port, PATIENCE) as other:
         beside = ask_unframed(other, b"PING")
         first = ask_unframed(silent, b"PING")
-    if beside != b"+PONG":
-        return f"beside a silent client PING got {beside!r} within {PATIENCE} s"
-    if first != b"+PONG":
-        return f"the silent client, when it speaks, gets {first!r}"
-    return None
+    assert beside == b"+PONG", f"beside a silent client PING got {beside!r} within {PATIENCE} s"
+    assert first == b"+PONG", f"the silent client, when it speaks, gets {first!r}"
 
 
 class ScriptedSocket:
-    """Stands for a socket: each recv() gives the next piece of a script, at most."""
+    """Stands for a socket: each recv() gives the next piece of a script, at most.
 
-    def __init__(self, pieces):
+    least: fewer bytes than that may not be asked for.
+    """
+
+    def __init__(self, pieces, least=1):
         self.pieces = list(pieces)
+        self.least = least
         self.ends = 0
 
     def recv(self, size):
+        if size < self.least:
+            raise RuntimeError(f"recv({size}) is called: a call for each byte is slow")
         if not self.pieces:
             self.ends += 1
             if self.ends > 3:
@@ -227,19 +220,26 @@ class ScriptedSocket:
         return piece[:size]
 
 
-def outcome(call, *arguments):
-    """What a call returns, or the exception that it raises."""
+def compare(name, want, call, *arguments):
+    """AssertionError that names the script if a call does not return, or raise, what we want."""
     try:
-        return call(*arguments)
+        got = call(*arguments)
     except Exception as error:  # a student's code may raise anything
-        return error
+        got = error
+    right = isinstance(got, want) if want is ConnectionError else got == want
+    wanted = "a ConnectionError" if want is ConnectionError else repr(want)
+    assert right, f"{name}: got {got!r} instead of {wanted}"
 
 
 def check_payloads(payloads):
     """Exercise 1 of notebook 2: the payloads that are in the bytes of the question."""
-    right = [b"GET a", b"", b"PING"]
-    problem = f"{payloads!r} is not what the three headers say" if payloads else "fill the list"
-    verdict(None if payloads == right else problem, "and the second one is empty, not missing")
+
+    def check():
+        assert payloads, "fill the list"
+        right = payloads == [b"GET a", b"", b"PING"]
+        assert right, f"{payloads!r} is not what the three headers say"
+
+    judge(check, "and the second one is empty, not missing")
 
 
 def check_read_full(read_full):
@@ -251,12 +251,12 @@ def check_read_full(read_full):
         ("the end before the first byte", [], None),
         ("the end after two bytes", [b"ab"], ConnectionError),
     ]
-    for name, pieces, expected in scripts:
-        got = outcome(read_full, ScriptedSocket(pieces), 4)
-        right = isinstance(got, expected) if expected is ConnectionError else got == expected
-        if not right:
-            return verdict(f"{name}: got {got!r}", None)
-    return verdict(None, "whole, in pieces, too much, too early: all right")
+
+    def check():
+        for name, pieces, expected in scripts:
+            compare(name, expected, read_full, ScriptedSocket(pieces), 4)
+
+    judge(check, "whole, in pieces, too much, too early: all right")
 
 
 def check_line_reader(make_reader):
@@ -269,11 +269,11 @@ def check_line_reader(make_reader):
         ("an empty line", [b"\nPING\n"], [b"", b"PING", None]),
         ("the end inside a line", [b"GET a\nPI"], [b"GET a", ConnectionError]),
     ]
-    for name, pieces, expected in scripts:
-        reader = make_reader(ScriptedSocket(pieces))
-        for want in expected:
-            got = outcome(reader.read_line)
-            right = isinstance(got, want) if want is ConnectionError else got == want
-            if not right:
-                return verdict(f"{name}: got {got!r} instead of {want!r}", None)
-    return verdict(None, "no byte is lost, and none is read twice")
+
+    def check():
+        for name, pieces, expected in scripts:
+            reader = make_reader(ScriptedSocket(pieces, least=2))
+            for want in expected:
+                compare(name, want, reader.read_line)
+
+    judge(check, "no byte is lost, and none is read twice")

@@ -58,14 +58,15 @@ def changed_server(stage, changes, *options, **tracing):
             yield server
 
 
-def judge(check):
-    """Run the check of an exercise and print whether the exercise is solved.
+def judge(check, praise="solved"):
+    """Run the check of an exercise and print whether the exercise is solved, in one line.
 
-    check: a function that raises an exception, of whatever kind, if it is not.
+    check: a function that raises an exception, of whatever kind, if it is not;
+    praise: what to print if it is.
     """
     try:
         check()
     except Exception as problem:
         print(f"not yet: {str(problem) or type(problem).__name__}")
     else:
-        print("yes: solved")
+        print(f"yes: {praise}")

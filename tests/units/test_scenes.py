@@ -129,6 +129,18 @@ class LineReader:
         return line
 
 
+class OneByOne(LineReader):
+    def read_line(self):
+        line = b""
+        while data := self.sock.recv(1):
+            if data == b"\n":
+                return line
+            line += data
+        if line:
+            raise ConnectionError
+        return None
+
+
 class Forgetful(LineReader):
     def read_line(self):
         line = super().read_line()
@@ -172,6 +184,7 @@ def test_a_solution_is_told_yes(capsys, check, solution):
         (scenes.check_read_full, retries_at_the_end, "the end before the first byte: got Runtime"),
         (scenes.check_read_full, takes_a_short_read, "the end after two bytes: got b'ab'"),
         (scenes.check_line_reader, Forgetful, "two lines in one recv(): got None"),
+        (scenes.check_line_reader, OneByOne, "one line at a time: got RuntimeError('recv(1) is"),
     ],
 )
 def test_an_attempt_is_told_what_is_wrong(capsys, check, attempt, reason):
