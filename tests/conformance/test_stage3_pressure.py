@@ -13,9 +13,8 @@ from harness.pressure import (
     check_open_files,
     fill,
     growth,
+    growth_by_round,
     mib,
-    open_files_settled,
-    settled_memory,
 )
 
 MIB = 1024 * 1024
@@ -253,27 +252,19 @@ def test_no_spin(target, start, connect):
 def test_descriptors_are_closed(target, start, connect):
     """Each client's descriptor is closed once the client has gone, however it went."""
     server = start()
-    files_at_rest(target, server, connect)
+    before = files_at_rest(target, server, connect)
     for way in WAYS:
-        # A runtime may be late once in a while; a leak happens every time.
-        left = [open_files_left(target, server, connect, way) for _ in range(2)]
-        check(
-            min(left) <= 0,
-            f"{min(left)} more open files each time that 10 clients did this: {way.__name__}",
-            "as many as before",
-            "close() the socket of every client that has left, however it left",
+        clients = [connect(server) for _ in range(10)]
+        for client in clients:
+            way(target, client)
+        for client in clients:
+            client.close()
+        check_open_files(
+            server,
+            before,
+            f"after 10 clients did this: {way.__name__.replace('_', ' ')}",
+            lambda: visit(target, server, connect),
         )
-
-
-def open_files_left(target, server, connect, way):
-    """How many more files are open after ten clients did this and left."""
-    before = server.open_files()
-    clients = [connect(server) for _ in range(10)]
-    for client in clients:
-        way(target, client)
-    for client in clients:
-        client.close()
-    return open_files_settled(server, before, lambda: visit(target, server, connect)) - before
 
 
 def visit(target, server, connect):
@@ -296,26 +287,27 @@ def files_at_rest(target, server, connect):
 def test_thousands_come_and_go(target, start, connect):
     """Thousands of clients that leave inside a request leave neither files nor memory behind."""
     server = start()
-    before, memory = files_at_rest(target, server, connect), []
-    for _ in range(3):
-        come_and_go(target, server, connect, ROUND)
+    before, enough = files_at_rest(target, server, connect), ROUND * KEPT_PER_CONNECTION
+
+    def come_and_go():
+        come_and_leave(target, server, connect, ROUND)
         check_open_files(
             server,
             before,
             f"after {ROUND} clients came and went",
             lambda: visit(target, server, connect),
         )
-        memory.append(settled_memory(server))
-    grown = [after - earlier for earlier, after in zip(memory, memory[1:])]
+
+    grown = growth_by_round(server, come_and_go, enough)
     check(
-        min(grown) < ROUND * KEPT_PER_CONNECTION,
-        f"memory grew by {mib(grown[0])}, then {mib(grown[1])}, as {ROUND} clients came and went",
+        grown[-1] < enough,
+        f"each time that {ROUND} clients came and went memory grew, at last by {mib(grown[-1])}",
         "the same memory as before: what a client costs ends with it",
         "look for a list or a dictionary that still knows connections that are closed",
     )
 
 
-def come_and_go(target, server, connect, count):
+def come_and_leave(target, server, connect, count):
     request = target.wire(target.message().request)
     for number in range(count):
         client = connect(server)

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 PROC = Path("/proc")
-LISTEN = "0A"
+ESTABLISHED, LISTEN = "01", "0A"
 if hasattr(os, "sysconf"):
     TICKS = os.sysconf("SC_CLK_TCK")
     PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -71,6 +71,12 @@ def listening():
         if row[3] == LISTEN:
             ports.setdefault(port_of(row[1]), set()).add(row[9])
     return ports
+
+
+def established(port):
+    """How many connections to `port` the kernel takes for alive."""
+    rows = tcp_rows(f":{port:04X} ")
+    return sum(port_of(row[1]) == port and row[3] == ESTABLISHED for row in rows)
 
 
 def queued(port, peer_port):

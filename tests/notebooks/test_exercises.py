@@ -40,6 +40,19 @@ def handle_accept(self):
     self.fd2conn[sock.fileno()] = conn
 """
 
+HANDLE_ACCEPT_AT_ONCE = """
+def handle_accept(self):
+    from framing import encode_frame
+
+    sock, address = self.listener.accept()
+    if len(self.fd2conn) >= 3:
+        sock.send(encode_frame(b"-ERR too many clients"))
+        sock.close()
+        return
+    sock.setblocking(False)
+    self.fd2conn[sock.fileno()] = Conn(sock, address)
+"""
+
 POINTERS = """
 my_pointers = dict(zip(my_pointers, [(0, 10, 10), (4, 10, 10), (0, 12, 24), ANSWER]))
 """
@@ -126,6 +139,7 @@ CASES = [
     ("03_eventloop", 3, None, "not yet: the fourth client is not told"),
     ("03_eventloop", 3, HANDLE_ACCEPT.replace(">= 3", ">= 2"), "not yet: "),
     ("03_eventloop", 3, HANDLE_ACCEPT.replace("conn.want_close = True", "pass"), "not yet: "),
+    ("03_eventloop", 3, HANDLE_ACCEPT_AT_ONCE, "not yet: handle_accept sends or closes by itself"),
     ("03_eventloop", 3, HANDLE_ACCEPT, "yes"),
     ("04_pipelining", 1, None, "not yet: look again at: append 10"),
     (
