@@ -111,6 +111,7 @@ class Steps:
             except AttributeError:
                 raise AssertionError(f"{step}() has nothing to work on yet") from None
         assert self.answered(), "the client has no reply, or the connection is open"
+        assert "bind" in steps, "without bind() the kernel takes any port, and no client knows it"
 
     def answered(self):
         return self.sock is not None and self.sock.fileno() == -1 and self.reply() == b"+PONG"

@@ -78,7 +78,6 @@ def exporter(template):
         template_name=template,
         extra_template_basedirs=[str(TEMPLATES)],  # where the template is found
         extra_template_paths=[str(TEMPLATES)],  # and what it includes
-        embed_images=True,
         exclude_output_prompt=True,
         exclude_input_prompt=True,
     )

@@ -173,6 +173,7 @@ def test_a_solution_is_told_yes(capsys, check, solution):
         (scenes.check_steps, ["socket", "listen", "bind"], "bind() fails: "),
         (scenes.check_steps, ["problem"], "'problem' is none of socket, bind"),
         (scenes.check_steps, ORDER[:-1], "the client has no reply, or the connection is open"),
+        (scenes.check_steps, [ORDER[0], *ORDER[2:]], "without bind() the kernel takes any port"),
         (scenes.check_quit, says_goodbye_and_stays, "the connection is open after QUIT"),
         (scenes.check_quit, ends_the_server, "the server has ended: exit status 0"),
         (scenes.check_quit, never_returns, "the next client's PING got None"),

@@ -1,56 +1,80 @@
 "use strict";
-// A slide deck.  The notebook's cells stand on slides; cells that are more than a screen holds
-// go to further screens of the same slide, and fragments come one after the other.
+// A slide deck.  The notebook's cells stand on slides, in pieces: a text, some code, an output.
+// Pieces that are more than a screen holds go to further screens of the same slide, and
+// fragments come one after the other.
 const root = document.documentElement;
 const slides = [...document.querySelectorAll(".slide")];
 const small = matchMedia("(max-width: 700px), print");
 const notes = document.getElementById("notes");
-let steps = [];  // {slide, screen: cells to show, shown: how many of them, first: of the slide}
+const SMALLEST = 0.8;  // how far a screen may be made smaller, so that a piece more fits
+let steps = [];  // {slide, screen: pieces to show, shown: how many of them, number: of the screen}
 let now = 0;
 
-// Further screens of a slide say at their top what they belong to.
+for (const piece of document.querySelectorAll(".prose:not(.notes), .code > *"))
+  piece.classList.add("piece");
+
+// Further screens of a slide, and slides without a heading, say at their top what they belong to.
+let title = "";
 for (const slide of slides) {
   const heading = slide.querySelector("h1, h2, h3");
+  if (heading) title = heading.textContent.replace("¶", "") + ", continued";
   const line = document.createElement("p");
   line.className = "continued";
-  line.textContent = heading ? heading.textContent.replace("¶", "") + ", continued" : "";
+  line.textContent = title;
   slide.prepend(line);
 }
 
-function cellsOf(slide) {
-  return [...slide.querySelectorAll(".cell:not(.notes)")];
+function piecesOf(slide) {
+  return [...slide.querySelectorAll(".piece")].filter((piece) => getComputedStyle(piece).display !== "none");
 }
 
-// Divide a slide's cells into screens: lists of cells that fit below each other.  A cell that
-// finds more than half a screen left stays with the text above it, and scrolls.
+const isText = (piece) => piece !== undefined && piece.classList.contains("prose");
+const isTheatre = (piece) => piece.querySelector("iframe") !== null;  // wants a screen of its own
+
+function heightOf(piece) {
+  return piece.getBoundingClientRect().height + 2 * parseFloat(getComputedStyle(piece).marginTop);
+}
+
+// Divide a slide's pieces into screens: lists of pieces that fit below each other.
 function screensOf(slide) {
-  const screens = [];
-  let left = 0;
-  const style = getComputedStyle(slide);
   const line = slide.querySelector(".continued").getBoundingClientRect().height;
-  const space = slide.clientHeight - line - 2 * parseFloat(style.paddingTop);
-  for (const cell of cellsOf(slide)) {
-    const margins = parseFloat(getComputedStyle(cell).marginTop) * 2;
-    const height = cell.getBoundingClientRect().height + margins;
-    const whole = cell.querySelector("iframe") !== null;  // the theatre wants a screen of its own
-    if (!screens.length || (height > left && (whole || left < 0.6 * space))) {
+  const space = slide.clientHeight - line - 2 * parseFloat(getComputedStyle(slide).paddingTop);
+  const pieces = piecesOf(slide), heights = pieces.map(heightOf), screens = [];
+  const fits = (height) => height * SMALLEST <= space;
+  let used = 0;
+  pieces.forEach((piece, n) => {
+    let wanted = heights[n];
+    // A text should stay with the code or the picture that it talks about.
+    const together = wanted + heights[n + 1];
+    if (isText(piece) && !isText(pieces[n + 1]) && fits(together)) wanted = together;
+    if (!screens.length || isTheatre(piece) || isTheatre(pieces[n - 1]) || !fits(used + wanted)) {
       screens.push([]);
-      left = space;
+      used = 0;
     }
-    cell.classList.toggle("high", height > left);
-    screens[screens.length - 1].push(cell);
-    left -= height;
-  }
+    screens[screens.length - 1].push(piece);
+    used += heights[n];
+  });
+  for (const screen of screens) shrink(screen, space);
   return screens;
 }
 
-// The steps through a screen: its first cell and what is no fragment, then each fragment.
+// A piece that is too high for a screen of its own scrolls.
+function shrink(screen, space) {
+  const height = screen.reduce((sum, piece) => sum + heightOf(piece), 0);
+  const zoom = Math.min(1, Math.max(SMALLEST, space / height));
+  for (const piece of screen) {
+    if (!isTheatre(piece)) piece.style.zoom = zoom;
+    piece.classList.toggle("high", height * SMALLEST > space);
+  }
+}
+
+// The steps through a screen: its first piece and what is no fragment, then each fragment.
 function stepsOf(slide, screen, number) {
   const found = [];
-  screen.forEach((cell, n) => {
-    const next = screen[n + 1];
-    if (!next || next.parentElement.classList.contains("fragment"))
-      found.push({ slide, screen, shown: n + 1, first: number === 0 });
+  screen.forEach((piece, n) => {
+    const next = screen[n + 1] && screen[n + 1].closest(".fragment");
+    if (n + 1 === screen.length || (next && next !== piece.closest(".fragment")))
+      found.push({ slide, screen, shown: n + 1, number });
   });
   return found;
 }
@@ -59,7 +83,10 @@ function layOut() {
   const at = steps[now] ? steps[now].screen[steps[now].shown - 1] : null;
   root.classList.toggle("deck", !small.matches);
   root.style.fontSize = small.matches ? "" : Math.min(innerWidth / 1280, innerHeight / 800) * 22 + "px";
-  for (const cell of document.querySelectorAll(".cell")) cell.classList.remove("away", "later", "high");
+  for (const piece of document.querySelectorAll(".piece")) {
+    piece.classList.remove("away", "later", "high");
+    piece.style.zoom = "";
+  }
   steps = slides.flatMap((slide) => screensOf(slide).flatMap((screen, n) => stepsOf(slide, screen, n)));
   const same = steps.findIndex((step) => at && step.screen.slice(0, step.shown).includes(at));
   show(Math.max(same, 0));
@@ -67,13 +94,14 @@ function layOut() {
 
 function show(n) {
   now = Math.min(Math.max(n, 0), steps.length - 1);
-  const { slide, screen, shown, first } = steps[now];
-  slide.querySelector(".continued").style.visibility = first ? "hidden" : "";
+  const { slide, screen, shown, number } = steps[now];
+  const headed = number === 0 && slide.querySelector("h1, h2, h3");
+  slide.querySelector(".continued").style.visibility = headed ? "hidden" : "";
   for (const other of slides) other.classList.toggle("shown", other === slide);
-  for (const cell of cellsOf(slide)) {
-    const place = screen.indexOf(cell);
-    cell.classList.toggle("away", place < 0);
-    cell.classList.toggle("later", place >= shown);
+  for (const piece of slide.querySelectorAll(".piece")) {
+    const place = screen.indexOf(piece);
+    piece.classList.toggle("away", place < 0);
+    piece.classList.toggle("later", place >= shown);
   }
   const texts = [...slide.querySelectorAll(".notes")].map((note) => note.innerHTML);
   notes.querySelector("div").innerHTML = texts.join("") || "none for this slide";
@@ -83,7 +111,7 @@ function show(n) {
 
 // Up and down scroll first, where there is something to scroll.
 function scrolled(key) {
-  const high = steps[now].screen.slice(0, steps[now].shown).find((cell) => cell.classList.contains("high"));
+  const high = steps[now].screen.slice(0, steps[now].shown).find((piece) => piece.classList.contains("high"));
   const before = high ? high.scrollTop : 0;
   if (high && key === "ArrowDown") high.scrollTop += innerHeight / 4;
   if (high && key === "ArrowUp") high.scrollTop -= innerHeight / 4;
@@ -105,6 +133,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1), 10) - 1 || 0));
 addEventListener("resize", layOut);
+addEventListener("toggle", layOut, true);  // of a <details>: it has become higher
 small.addEventListener("change", layOut);
 const asked = parseInt(location.hash.slice(1), 10) - 1 || 0;
 layOut();
