@@ -99,7 +99,8 @@ def one_frame(stream, first, begin, end, x, side):
         parts.append(box(x[begin], 0, x[split] - x[begin], 24, side + "head"))
         whole = split - begin == HEADER.size
         size = HEADER.unpack_from(stream, first)[0] if whole else f"{split - begin}B"
-        parts.append(text((x[begin] + x[split]) / 2, 17, size, "inverse"))
+        if split - begin > 1:  # one byte alone is too narrow for a label
+            parts.append(text((x[begin] + x[split]) / 2, 17, size, "inverse"))
     if split < end:
         # A space at an end would not be drawn, so it becomes one that is.
         shown = "".join(
@@ -198,9 +199,9 @@ def pointers(xs, values):
 
 def head(title, idea, step, requests, answered):
     cells = (
-        (8, 170, "poll() calls", step.loop),
-        (186, 204, "answered", f"{answered} of {requests}"),
-        (398, 234, "moved to consume", f"{step.moved} B"),
+        (8, 146, "poll() calls", step.loop),
+        (162, 192, "answered", f"{answered} of {requests}"),
+        (362, 270, "moved to consume", f"{step.moved} B"),
     )
     parts = [text(10, 24, title, "title"), text(WIDTH - 8, 23, idea, "end soft")]
     for x, width, label, value in cells:
@@ -328,6 +329,7 @@ def svg(panels, size):
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {size}" '
-        f'width="{width}" height="{size}"><style>{STYLE}</style><defs>{HATCH}</defs>'
+        f'width="{width}" height="{size}" style="max-width: 100%; height: auto">'
+        f"<style>{STYLE}</style><defs>{HATCH}</defs>"
         f'<rect width="{width}" height="{size}" fill="#fff"/>{"".join(groups)}</svg>'
     )

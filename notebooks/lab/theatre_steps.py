@@ -112,6 +112,7 @@ class Steps:
         self.views = {}  # by the client's name
         self.names = {}  # open connections: the client's name by descriptor
         self.listener = None
+        self.anew = False  # whether each loop builds a poll set
         self.interest = {}
         self.ready = {}
         self.group = self.loop = self.moved = 0
@@ -210,6 +211,8 @@ class Steps:
         fd, (events,) = record["fd"], record["args"]
         if self.listener is None:
             self.listener = fd
+            again = [r for r in self.records if r["call"] == "register" and r["fd"] == fd]
+            self.anew = len(again) > 1
         if fd == self.listener:  # it comes first: a new poll set
             self.interest = {fd: events}
             self.ready = {}
@@ -219,7 +222,8 @@ class Steps:
         last.interest[fd] = events
         if last.phase == SET_UP:
             count = plural(len(self.interest), "descriptor")
-            last.say = f"A poll set is built from the flags: {count}."
+            made = f"A poll set is built from the flags: {count}."
+            last.say = made if self.anew else "The poll set is made once, before the first loop."
             if fd != self.listener:
                 last.call += f", ({fd}, {event_names(events)})"
         else:

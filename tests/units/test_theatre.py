@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from lab import theatre, theatre_draw, trace, wire
-from lab.theatre_steps import CLEAN_UP, frames, length, payloads, steps
+from lab.theatre_steps import CLEAN_UP, SET_UP, frames, length, payloads, steps
 
 SCENES = sorted(theatre.SCENES)
 STAGES = [3, 4]
@@ -110,6 +110,14 @@ def test_a_batch_takes_a_loop_each_in_milestone_3_and_one_in_milestone_4():
     assert found("batch", 4)[-1].moved == 0
 
 
+def test_a_poll_set_is_built_in_each_loop_in_milestone_3_and_once_in_milestone_4():
+    built = {stage: [s for s in found("batch", stage) if s.phase == SET_UP] for stage in STAGES}
+    loops = found("batch", 3)[-1].loop
+    assert len(built[3]) == loops + 1  # the last one is for a loop in which nobody comes
+    assert all("built from the flags" in step.say for step in built[3])
+    assert ["made once" in step.say for step in built[4]] == [True]
+
+
 @EACH
 def test_what_was_read_is_shown_in_incoming_before_it_is_answered(stage):
     reading = next(step for step in found("batch", stage) if step.call.startswith("recv"))
@@ -203,6 +211,7 @@ def test_pointers_at_the_same_place_share_a_label():
 def test_a_frame_that_is_cut_shows_how_much_of_its_header_is_there():
     stream = wire.frame(b"PING")
     assert ">2B<" in theatre_draw.run(stream, 0, 2, "in")[0]
+    assert "text" not in theatre_draw.run(stream, 0, 1, "in")[0]
     assert ">4<" in theatre_draw.run(stream, 0, 4, "in")[0]
     assert frames(stream[:2]) == [(0, 4)]
 
