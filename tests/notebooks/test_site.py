@@ -260,23 +260,29 @@ PRESS = """
 history.replaceState = () => {};
 const press = (key) =>
   document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-const shown = ".slide.shown .cell:not(.away):not(.later):not(.notes)";
+const shown = ".slide.shown .piece:not(.away):not(.later)";
 """
 # Go through all steps of all scenes in all views; look for what is missing or cut off.
 THROUGH = (
     PRESS
     + """
-seen = {scenes: [], cut: [], empty: 0};
+seen = {scenes: [], cut: [], over: [], empty: 0};
+const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+  Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6;
 for (const one of scenes) for (const kind of views) {
   setScene(one.name); setView(kind); press("Home");
   let steps = 1;
   for (;; steps++) {
     for (const svg of document.querySelectorAll("main svg:not([hidden])")) {
       if (!svg.querySelector(".panel").childElementCount) seen.empty++;
+      const all = svg.getBoundingClientRect(), boxes = [];
       for (const text of svg.querySelectorAll(".panel text")) {
-        const box = text.getBoundingClientRect(), all = svg.getBoundingClientRect();
+        const box = text.getBoundingClientRect();
         if (box.left < all.left - 1 || box.right > all.right + 1 || box.bottom > all.bottom + 1)
           seen.cut.push(one.name + " " + step + " " + text.textContent);
+        if (boxes.some((other) => overlap(other, box)))
+          seen.over.push(one.name + " " + step + " " + text.textContent);
+        boxes.push(box);
       }
     }
     const before = step;
@@ -291,10 +297,11 @@ for (const one of scenes) for (const kind of views) {
 
 @needs_browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_theatre_goes_to_the_end_of_each_scene_and_nothing_is_cut_off(built, size, tmp_path):
+def test_the_theatre_goes_to_the_end_of_each_scene_and_no_text_is_cut_off_or_covered(built, size, tmp_path):
     seen, console = browse(built / "theatre.html", size, THROUGH, tmp_path)
     assert console == []
     assert seen["cut"] == []
+    assert seen["over"] == []
     assert seen["empty"] == 0
     steps = {(name, kind): count for name, kind, count, _ in seen["scenes"]}
     for name in theatre.SCENES:
@@ -341,36 +348,38 @@ location.hash = "#scene=batch&view=both&step=17"; follow(); at();
     ]
 
 
-# Go through a deck; every cell must be seen in a step, and inside the screen.
+# Go through a deck; every piece must be seen in a step, and inside the screen.
 DECK = (
     PRESS
     + """
-seen = {steps: steps.length, missing: [], over: [], at: []};
+seen = {steps: steps.length, missing: [], over: [], scrolls: [], at: []};
 const found = new Set();
 press("Home");
 for (let n = 0; n < steps.length; n++) {
   const floor = document.querySelector("main").getBoundingClientRect().bottom;
-  for (const cell of document.querySelectorAll(shown)) {
-    found.add(cell);
-    if (cell.getBoundingClientRect().bottom > floor + 1)
-      seen.over.push([n + 1, cell.textContent.slice(0, 60)]);
+  for (const piece of document.querySelectorAll(shown)) {
+    found.add(piece);
+    const told = [n + 1, piece.textContent.slice(0, 60)];
+    if (piece.getBoundingClientRect().bottom > floor + 1) seen.over.push(told);
+    if (piece.classList.contains("high") && !piece.querySelector(".picture")) seen.scrolls.push(told);
   }
   seen.at.push(now + 1);
   press("ArrowRight");
 }
-for (const cell of document.querySelectorAll(".cell:not(.notes)"))
-  if (!found.has(cell)) seen.missing.push(cell.textContent.slice(0, 60));
+for (const slide of slides) for (const piece of piecesOf(slide))
+  if (!found.has(piece)) seen.missing.push(piece.textContent.slice(0, 60));
 """
 )
 
 
 @needs_browser
 @pytest.mark.parametrize("name", NAMES)
-def test_a_deck_shows_every_cell_inside_the_screen(built, name, tmp_path):
+def test_a_deck_shows_everything_inside_the_screen_and_no_text_scrolls(built, name, tmp_path):
     seen, console = browse(built / f"{name}.slides.html", DESKTOP, DECK, tmp_path)
     assert console == []
     assert seen["missing"] == []
     assert seen["over"] == []
+    assert seen["scrolls"] == []
     assert seen["at"] == list(range(1, seen["steps"] + 1))
 
 
@@ -392,9 +401,9 @@ press("ArrowRight"); look(); press("ArrowLeft"); look();
     assert seen == [
         [1, ""],
         [1, "for the speaker"],
-        [2, "none for this slide"],
+        [3, "none for this slide"],  # a cell's code and its output
+        [4, ""],
         [3, ""],
-        [2, ""],
     ]
 
 
