@@ -313,8 +313,10 @@ def come_and_leave(target, server, connect, count):
         client = connect(server)
         client.send(request[:6])
         client.close() if number % 5 == 0 else client.reset()
-    with connect(server) as last:
-        last.ask(target.message())
+        if number % 5 == 4:
+            # An answer shows that all who came before were let in: callers that find
+            # the queue full, and listen(5) is common, would have to wait for a second.
+            visit(target, server, connect)
 
 
 @row(16)
