@@ -143,12 +143,17 @@ def cell(kind, text, slide=None):
     return make(text, metadata={"slideshow": {"slide_type": slide}} if slide else {})
 
 
+FOLDED = "<details><summary>Answers</summary>\n\nForty-two.\n\n</details>"
+
+
 @pytest.fixture
 def small(tmp_path):
     """A site of one small notebook with a cell of each kind."""
     notebook = nbformat.v4.new_notebook(
         cells=[
-            cell("markdown", "# First: a title\n\nWhat it is *about*.\n\nMore.", "slide"),
+            cell(
+                "markdown", f"# First: a title\n\nWhat it is *about*.\n\nMore.\n\n{FOLDED}", "slide"
+            ),
             cell("markdown", "for the speaker", "notes"),
             cell("code", "skipped = 1", "skip"),
             cell("markdown", "## Second\n\n[the first](first.ipynb#First)", "subslide"),
@@ -177,6 +182,12 @@ def test_a_page_has_all_cells_and_a_deck_leaves_out_those_to_skip(small):
     assert "shown" in page and "shown" in deck
     assert "::b" in page and "::b" not in deck  # on a slide the diff is enough
     assert deck.count('<article class="slide">') == deck.count("</article>") == 2
+
+
+@pytest.mark.parametrize("name", ["first.html", "first.slides.html"])
+def test_what_is_folded_stays_folded(small, name):
+    text = (small / name).read_text("utf-8")
+    assert "Forty-two." in text.partition("<details>")[2].partition("</details>")[0]
 
 
 def test_links_between_notebooks_lead_to_their_pages(small):
@@ -217,7 +228,7 @@ def browse(path, size, script, tmp_path):
     return json.loads(unescape(seen.group(1))), console
 
 
-def run_browser(page, size, profile):
+def run_browser(page, size, profile, job="--dump-dom"):
     command = [
         BROWSER,
         "--headless",
@@ -228,7 +239,7 @@ def run_browser(page, size, profile):
         "--enable-logging=stderr",
         f"--user-data-dir={profile}",
         f"--window-size={size[0]},{size[1]}",
-        "--dump-dom",
+        job,
         page.as_uri(),
     ]
     if os.geteuid() == 0:
@@ -297,7 +308,9 @@ for (const one of scenes) for (const kind of views) {
 
 @needs_browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_theatre_goes_to_the_end_of_each_scene_and_no_text_is_cut_off_or_covered(built, size, tmp_path):
+def test_the_theatre_goes_to_the_end_of_each_scene_and_no_text_is_cut_off_or_covered(
+    built, size, tmp_path
+):
     seen, console = browse(built / "theatre.html", size, THROUGH, tmp_path)
     assert console == []
     assert seen["cut"] == []
@@ -361,7 +374,8 @@ for (let n = 0; n < steps.length; n++) {
     found.add(piece);
     const told = [n + 1, piece.textContent.slice(0, 60)];
     if (piece.getBoundingClientRect().bottom > floor + 1) seen.over.push(told);
-    if (piece.classList.contains("high") && !piece.querySelector(".picture")) seen.scrolls.push(told);
+    const picture = piece.querySelector(".picture");
+    if (piece.classList.contains("high") && !picture) seen.scrolls.push(told);
   }
   seen.at.push(now + 1);
   press("ArrowRight");
@@ -405,6 +419,47 @@ press("ArrowRight"); look(); press("ArrowLeft"); look();
         [4, ""],
         [3, ""],
     ]
+
+
+@needs_browser
+def test_a_slide_is_laid_out_anew_when_an_answer_is_unfolded(small, tmp_path):
+    script = """
+const scrolls = () => slides[0].querySelector(".high") !== null;
+seen = [scrolls()];
+const details = document.querySelector("details");
+details.lastElementChild.style.height = "600px";
+details.open = true;
+details.dispatchEvent(new Event("toggle"));  // the browser's own comes too late for this test
+seen.push(scrolls());
+"""
+    seen, console = browse(small / "first.slides.html", DESKTOP, script, tmp_path)
+    assert console == []
+    assert seen == [False, True]
+
+
+@needs_browser
+def test_a_deck_prints_all_its_slides(small, tmp_path):
+    pdf = tmp_path / "deck.pdf"
+    page = small / "first.slides.html"
+    run_browser(page, DESKTOP, tmp_path / "profile", f"--print-to-pdf={pdf}")
+    pages = re.findall(rb"/Type /Page\b", pdf.read_bytes())
+    assert len(pages) > 2  # two slides, of which one is longer than a page
+
+
+# What a small screen makes too small to read scrolls instead.
+SIZES = """
+const widths = (what) => [...document.querySelectorAll(what)].map((e) => e.clientWidth);
+seen = {pictures: widths(".picture svg").filter((w) => w), theatres: widths("iframe")};
+"""
+
+
+@needs_browser
+def test_pictures_and_theatres_are_large_enough_to_read(built, tmp_path):
+    page = built / "03_eventloop.html"
+    phone, _ = browse(page, PHONE, SIZES, tmp_path)
+    desktop, _ = browse(page, DESKTOP, SIZES, tmp_path)
+    assert min(phone["pictures"]) > 600
+    assert min(desktop["theatres"]) > 1200
 
 
 @needs_browser

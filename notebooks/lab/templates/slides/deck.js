@@ -4,7 +4,7 @@
 // fragments come one after the other.
 const root = document.documentElement;
 const slides = [...document.querySelectorAll(".slide")];
-const small = matchMedia("(max-width: 700px), print");
+const small = matchMedia("(max-width: 700px)");
 const notes = document.getElementById("notes");
 const SMALLEST = 0.8;  // how far a screen may be made smaller, so that a piece more fits
 let steps = [];  // {slide, screen: pieces to show, shown: how many of them, number: of the screen}
