@@ -64,6 +64,7 @@ class Conn:
 def handle_read(conn, now):
     """Take in what has arrived and answer all requests that are complete.
 
+    now: the time of this turn of the loop, in seconds.
     Raises OSError if the peer vanished, BlockingIOError if nothing had come.
     """
     data = conn.sock.recv(READ_SIZE)
@@ -81,6 +82,7 @@ def handle_read(conn, now):
 def handle_write(conn, now):
     """Send what the kernel takes, then answer requests that had to wait.
 
+    now: the time of this turn of the loop, in seconds.
     Raises OSError if the peer vanished, BlockingIOError if there was no room.
     """
     sent = conn.sock.send(conn.outgoing.view())
