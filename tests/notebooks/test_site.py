@@ -29,6 +29,7 @@ PAGES = [
 ]
 SECONDS = 90  # a browser starts slowly on a loaded machine
 DESKTOP, PHONE = (1280, 800), (390, 844)
+OUTPUT = (828, 800)  # what JupyterLab has for an output where the window is DESKTOP
 BROWSERS = "chromium chromium-browser google-chrome chrome".split()
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 needs_browser = pytest.mark.skipif(
@@ -286,6 +287,7 @@ for (const one of scenes) for (const kind of views) {
   for (;; steps++) {
     for (const svg of document.querySelectorAll("main svg:not([hidden])")) {
       if (!svg.querySelector(".panel").childElementCount) seen.empty++;
+      if (!document.getElementById("hatch").closest("svg").checkVisibility()) seen.empty++;
       const all = svg.getBoundingClientRect(), boxes = [];
       for (const text of svg.querySelectorAll(".panel text")) {
         const box = text.getBoundingClientRect();
@@ -323,6 +325,13 @@ def test_the_theatre_goes_to_the_end_of_each_scene_and_no_text_is_cut_off_or_cov
         assert steps[name, "3"] == len(played.found[3])
         assert steps[name, "4"] == len(played.found[4])
     assert all(told == f"step {count} of {count}" for _, _, count, told in seen["scenes"])
+
+
+@needs_browser
+def test_in_a_notebook_the_milestones_stand_beside_each_other(built, tmp_path):
+    script = "seen = [panel3, panel4].map((panel) => panel.getBoundingClientRect().top)"
+    (left, right), _ = browse(built / "theatre.html", OUTPUT, script, tmp_path)
+    assert left == right
 
 
 @needs_browser

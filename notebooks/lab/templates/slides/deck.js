@@ -32,7 +32,8 @@ const isText = (piece) => piece !== undefined && piece.classList.contains("prose
 const isTheatre = (piece) => piece.querySelector("iframe") !== null;  // wants a screen of its own
 
 function heightOf(piece) {
-  return piece.getBoundingClientRect().height + 2 * parseFloat(getComputedStyle(piece).marginTop);
+  const margin = parseFloat(getComputedStyle(piece).marginTop) * (piece.style.zoom || 1);
+  return piece.getBoundingClientRect().height + 2 * margin;
 }
 
 // Divide a slide's pieces into screens: lists of pieces that fit below each other.
@@ -58,14 +59,13 @@ function screensOf(slide) {
   return screens;
 }
 
-// A piece that is too high for a screen of its own scrolls.
+// Make a screen's pieces smaller until they fit.  What is too high even then scrolls.
 function shrink(screen, space) {
-  const height = screen.reduce((sum, piece) => sum + heightOf(piece), 0);
-  const zoom = Math.min(1, Math.max(SMALLEST, space / height));
-  for (const piece of screen) {
-    if (!isTheatre(piece)) piece.style.zoom = zoom;
-    piece.classList.toggle("high", height * SMALLEST > space);
-  }
+  const height = () => screen.reduce((sum, piece) => sum + heightOf(piece), 0);
+  const zoom = Math.min(1, Math.max(SMALLEST, space / height()));
+  for (const piece of screen) if (!isTheatre(piece)) piece.style.zoom = zoom;
+  const high = height() > space + 1;
+  for (const piece of screen) piece.classList.toggle("high", high && screen.length === 1);
 }
 
 // The steps through a screen: its first piece and what is no fragment, then each fragment.
