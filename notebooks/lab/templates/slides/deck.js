@@ -28,7 +28,7 @@ function piecesOf(slide) {
   return [...slide.querySelectorAll(".piece")].filter((piece) => getComputedStyle(piece).display !== "none");
 }
 
-const isText = (piece) => piece !== undefined && piece.classList.contains("prose");
+const isText = (piece) => piece.classList.contains("prose");
 const isTheatre = (piece) => piece.querySelector("iframe") !== null;  // wants a screen of its own
 
 function heightOf(piece) {
@@ -44,11 +44,11 @@ function screensOf(slide) {
   const fits = (height) => height * SMALLEST <= space;
   let used = 0;
   pieces.forEach((piece, n) => {
-    let wanted = heights[n];
     // A text should stay with the code or the picture that it talks about.
-    const together = wanted + heights[n + 1];
-    if (isText(piece) && !isText(pieces[n + 1]) && fits(together)) wanted = together;
-    if (!screens.length || isTheatre(piece) || isTheatre(pieces[n - 1]) || !fits(used + wanted)) {
+    const next = pieces[n + 1], follows = next && !isText(next) && !isTheatre(next);
+    const together = heights[n] + heights[n + 1];
+    const wanted = isText(piece) && follows && fits(together) ? together : heights[n];
+    if (n === 0 || isTheatre(piece) || isTheatre(pieces[n - 1]) || !fits(used + wanted)) {
       screens.push([]);
       used = 0;
     }
