@@ -12,9 +12,9 @@ KIB, MIB = 1024, 1024 * 1024
 SHORT_IDLE = 0.5  # seconds of --idle-timeout where it must fire
 LONG_IDLES = (0.8, 4.0)  # where it must not; the second if we were late ourselves
 STEP = 0.12  # seconds between two signs of life
-# Bytes read in each step: poll() tells a server of room only when a third of the
+# Bytes read in all the steps: poll() tells a server of room only when a third of the
 # kernel's buffer is free, so it must not take longer than the time-out to free that.
-SLOW_READ = 120_000
+SLOW_READ = 1_600_000
 LONG_REPLIES = 4 * MIB  # bytes, so that some are always left to send
 LONG_VALUE = 500_000  # bytes
 UNREAD = 60 * LONG_VALUE  # more than any kernel holds
@@ -174,7 +174,7 @@ def test_slow_reader_is_not_idle(target, start, connect):
         client.command(b"SET long " + value, b"+OK")
         client.send(target.wire(b"GET long") * count, reading=False)
         while pace.goes_on():
-            read_some(client, SLOW_READ)
+            read_some(client, int(SLOW_READ * STEP / pace.seconds))
         for _ in range(count):
             client.expect(b"$" + value, "a reply that is read slowly")
 
