@@ -53,13 +53,15 @@ class Graded:
     def __init__(self, config):
         option = config.option
         command = option.server or os.environ.get("SERVER")
-        stage = option.stage or int(os.environ.get("STAGE") or 0) or None
+        asked = option.stage or os.environ.get("STAGE") or None
         self.foreign = bool(command)
+        self.grading = bool(command or asked)  # and nothing but that
         self.results = []
         self.gate_failed = False
         self.server = None  # the shared one
-        if stage not in (None, *STAGES):
-            raise pytest.UsageError("STAGE must be 1, 2, 3 or 4")
+        if asked and str(asked) not in map(str, STAGES):
+            raise pytest.UsageError(f"STAGE must be 1, 2, 3 or 4, not {asked}")
+        stage = asked and int(asked)
         if not SMALLEST_LIMIT <= option.max_payload <= LARGEST_LIMIT:
             raise pytest.UsageError(f"--max-payload: {SMALLEST_LIMIT} to {LARGEST_LIMIT} bytes")
         if not command:
@@ -116,8 +118,8 @@ def double_quoted(text):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """With --server, only the conformance tests are looked at."""
-    if config.graded.foreign and collection_path != TESTS:
+    """With --server or --stage, only the conformance tests are looked at."""
+    if config.graded.grading and collection_path != TESTS:
         inside = collection_path == CONFORMANCE or CONFORMANCE in collection_path.parents
         return None if inside else True
     return None
@@ -162,7 +164,7 @@ def pytest_collection_modifyitems(config, items):
         item
         for item in items
         if not ("target" in getattr(item, "fixturenames", ()) and target_of(item) is None)
-        and not (config.graded.foreign and target_of(item) is None)
+        and not (config.graded.grading and target_of(item) is None)
     ]
     items.sort(key=lambda item: order(config.graded, item))
 
@@ -235,7 +237,7 @@ def start(request, target):
     def start_one(**options):
         placeholder = any("{idle_timeout}" in word for word in target.command)
         if options.get("idle_timeout") is not None and not placeholder:
-            pytest.skip("add `--idle-timeout {idle_timeout}` to the command to have this checked")
+            pytest.skip(text.IDLE_TIMEOUT_WANTED)
         own = Server(target, **options)
         servers.append(own)
         request.node.graded_server = own
@@ -352,6 +354,8 @@ def pytest_terminal_summary(terminalreporter):
         return
     table = text.stage_table(results)
     terminalreporter.section("stages")
+    if any(text.IDLE_TIMEOUT_WANTED in result["text"] for result in results):
+        table.append(f"skipped for want of an idle time-out: {text.IDLE_TIMEOUT_WANTED}")
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]

@@ -49,7 +49,7 @@ def test_commands_in_any_case(target, talk, key):
     """A command's name may be written in capitals, small letters or both."""
     talk(b"ping", b"+PONG", b"PiNg", b"+PONG", b"eChO Hello", b"$Hello")
     talk(b"set " + key + b" Value", b"+OK", b"gEt " + key, b"$Value")
-    talk(b"iNCR " + key, NOT_AN_INTEGER, b"dEL " + key, b":1")
+    talk(b"Set " + key + b" 5", b"+OK", b"iNCR " + key, b":6", b"dEL " + key, b":1")
 
 
 def test_keys_have_a_case(target, talk, key):

@@ -23,7 +23,7 @@ DESCRIPTORS = 128
 INSIDE, CROWD = 10, 150  # clients before and after the descriptors run out
 LOG_LIMIT = MIB  # bytes of log in the time of a test
 
-FEW, MANY = 200, 600  # idle clients
+BATCH = 300  # idle clients; thrice that many must be allowed to open a file
 USED = 30_000  # bytes of a message that each of them has sent
 IDLE_COST, OWN_IDLE_COST = 16 * KIB, 4 * KIB  # bytes
 DEAF = 4  # clients that never read
@@ -329,19 +329,20 @@ def idle_cost(target, server, connect):
     """Bytes of memory for each client that has been served and now is silent."""
     size = min(USED, target.max_payload)
 
-    def come(count):
-        for _ in range(count):
-            connect(server).ask(target.sized(size))
+    def come():
+        clients = [connect(server) for _ in range(BATCH)]
+        for client in clients:
+            client.ask(target.sized(size))
+        return clients
 
-    def work():
-        with connect(server) as client:
-            for _ in range(MANY):
-                client.ask(target.sized(size))
+    def come_and_leave():
+        for client in come():
+            client.close()
 
-    # Until what is left is what clients hold, and no garbage that waits to be collected.
-    growth_by_round(server, work, MIB)
-    come(FEW)
-    return growth(server, lambda: come(MANY - FEW)) / (MANY - FEW)
+    # What grows here is no client's: garbage that waits to be collected, compiled code.
+    growth_by_round(server, come_and_leave, MIB)
+    come()
+    return min(growth(server, come) for _ in range(2)) / BATCH
 
 
 @row(21)

@@ -86,11 +86,11 @@ class Client:
         """Put an event into the conversation."""
         self.history.append((text, None, b""))
 
-    def _timed_out(self, what):
+    def _timed_out(self, what, hint=None):
         global _failed_waits
         _failed_waits += 1
         self.gave_up = True
-        self.fail(f"nothing came for {patience():g} s", what)
+        self.fail(f"nothing came for {patience():g} s", what, hint)
 
     def _record(self, arrow, data):
         self.history.append((arrow, len(data), bytes(data[:KEPT])))
@@ -191,10 +191,10 @@ class Client:
         """Receive the replies of all messages, in order."""
         for number, message in enumerate(messages, 1):
             place = f"reply {number} of {len(messages)}" if len(messages) > 1 else "the reply"
-            self.expect(message.reply, place)
+            self.expect(message.reply, place, first=number == 1)
 
-    def expect(self, reply, what="the reply"):
-        """Receive one reply with this payload."""
+    def expect(self, reply, what="the reply", first=True):
+        """Receive one reply with this payload; it is the first of its batch, or not."""
         wire = self.target.wire(reply)
         # Compared as it comes: a wrong length must not make us wait for its bytes.
         checked = 0
@@ -205,12 +205,14 @@ class Client:
             checked = upto
             if checked == len(wire):
                 break
-            self._more(reply, what)
+            self._more(reply, what, first)
         del self.inbox[: len(wire)]
         self.replies += 1
 
-    def _more(self, reply, what):
+    def _more(self, reply, what, first=True):
         """Receive some more of a reply that is still incomplete."""
+        from harness import hints
+
         expected = f"{what}: {show(reply)}"
         if self.ended:
             self._stopped(reply, expected)
@@ -218,7 +220,7 @@ class Client:
         if not self.poller.poll(patience() * 1000):
             if self.inbox:
                 self._wrong_reply(reply, what, f", then nothing for {patience():g} s")
-            self._timed_out(expected)
+            self._timed_out(expected, None if first else hints.LEFTOVERS[self.target.stage])
         self._receive_some()
 
     def _stopped(self, reply, expected):

@@ -7,6 +7,8 @@ import struct
 from harness.failure import Failure
 
 HINT_PATIENCE = 1  # seconds
+LONG = 500  # bytes of a reply, of which send() may take a part
+PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
@@ -35,6 +37,8 @@ def _error_text(target, came, reply):
         text = came[4 : 4 + length]
         if len(text) < length:
             return None
+    if text.startswith(b"-ERR payload of -"):
+        return "the length is unsigned: it was read as a negative number"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
         return (
             "an error is due, but with exactly the expected text; the project's README lists them"
@@ -88,6 +92,8 @@ def _payload_text(target, text, reply):
         return "this server sends requests back: grade it with --dialect echo"
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return "this is the reply to another request: replies were lost, doubled or mixed up"
+    if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
+        return PARTIAL
     return None
 
 
@@ -111,8 +117,14 @@ LEFTOVERS = {
     3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
     4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent",
 }
+# By whether there are frames: how a server and its client take turns.
+TURNS = {
+    False: "what one recv() returns is a request, without a line end; answer it at once, "
+    "then recv() again until it returns nothing: that is the end",
+    True: "recv() 4 bytes, then as many as they say; answer at once, "
+    "then start again until recv() returns nothing: that is the end",
+}
 BY_ROW = {
-    1: "after a reply, go back to reading from the same connection until it ends",
     3: "one dictionary, shared by all connections",
     4: "an error on one connection ends that connection: catch it there, close it, go on",
     6: "recv() may return less than was asked for: go on until header and payload are complete",
@@ -127,7 +139,9 @@ BY_ROW = {
 
 def for_row(rows, stage):
     """What the servers that fail in these rows mostly have in common, or None."""
-    if 5 in rows or (10 in rows and stage > 2):
+    if 1 in rows:
+        return TURNS[stage > 1]
+    if 5 in rows:
         return LEFTOVERS[stage]
     return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
 
@@ -139,4 +153,4 @@ ENDINGS = {
     signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
     signal.SIGKILL: "killed: did it run out of memory?",
 }
-ENDED = "one connection's fault must end that connection only, never the server"
+ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

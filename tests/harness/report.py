@@ -7,6 +7,7 @@ from harness.target import DIRECTORIES, STAGE_NAMES
 SHOWN = 6  # entries of a conversation at each end
 LAST_LINES = 8
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
+IDLE_TIMEOUT_WANTED = "add `--idle-timeout {idle_timeout}` to the command to have this checked"
 
 
 def rule_of(function):
@@ -48,16 +49,15 @@ def guess(failure, server, rows):
     """The hint that fits best, or None."""
     if server is None:
         return None
-    by_row = hints.for_row(rows, server.target.stage)
     if not server.alive():
-        return hints.ENDINGS.get(-server.process.returncode) or by_row or hints.ENDED
+        return hints.ENDINGS.get(-server.process.returncode) or hints.ENDED
     client, target = failure.client, server.target
     if client and target.framed and 1 in rows and not client.replies and not client.inbox:
         client.close()
         found = hints.big_endian(Client, server)
         if found:
             return found
-    return by_row
+    return hints.for_row(rows, target.stage)
 
 
 def conversation(client):
