@@ -5,8 +5,8 @@ import socket
 import time
 
 import pytest
-from harness import Failure, check, commands_only, ours_only, row
-from harness.pressure import SMALL, check_calm, fill, growth, growth_by_round, mib
+from harness import Failure, check, commands_only, ours_only, proc, row
+from harness.pressure import SMALL, check_calm, fill, growth, growth_by_round, mib, settled
 
 KIB, MIB = 1024, 1024 * 1024
 SHORT_IDLE = 0.5  # seconds of --idle-timeout where it must fire
@@ -234,7 +234,10 @@ def crowded(target, start, connect):
     inside = [connect(server) for _ in range(INSIDE)]
     for client in inside:
         client.ask(target.message())
-    return server, inside, Crowd(server, CROWD)
+    crowd = Crowd(server, CROWD)
+    if proc.USABLE:
+        settled(server.open_files)  # as many are inside as there are descriptors
+    return server, inside, crowd
 
 
 @row(18)

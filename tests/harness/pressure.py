@@ -125,7 +125,7 @@ def growth(server, act):
     """By how many bytes the server's memory grows while `act()` runs and just after."""
     before = server.memory()
     act()
-    return settled_memory(server) - before
+    return settled(server.memory) - before
 
 
 def growth_by_round(server, act, enough):
@@ -140,15 +140,15 @@ def growth_by_round(server, act, enough):
     return grown
 
 
-def settled_memory(server):
-    """The server's memory once it has stopped changing."""
-    memory, since = server.memory(), time.monotonic()
+def settled(measure):
+    """What measure() returns once that has stopped changing."""
+    value, since = measure(), time.monotonic()
     while time.monotonic() - since < QUIET:
         time.sleep(0.05)
-        now = server.memory()
-        if now != memory:
-            memory, since = now, time.monotonic()
-    return memory
+        now = measure()
+        if now != value:
+            value, since = now, time.monotonic()
+    return value
 
 
 def mib(count):
