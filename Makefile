@@ -47,7 +47,8 @@ $(VENV_PYTHON):
 	@touch $@
 
 test: .venv/test-packages
-	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks
+	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
+	  -n 2 --dist loadfile
 
 # Any python3 with pytest will do; without one .venv is made.  STAGE and SERVER
 # reach the suite through the environment, so their quotes need no care.

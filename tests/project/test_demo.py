@@ -17,6 +17,7 @@ SECONDS = 60
 
 def start_demo(project, mark, **popen):
     environment = {**os.environ, "PYTHONPATH": str(project / "notebooks"), "DEMO_MARK": mark}
+    environment["COLUMNS"] = "120"  # so that no cell is wrapped in the words looked for here
     return subprocess.Popen(
         [sys.executable, "-m", "lab.demo"],
         env=environment,
