@@ -7,6 +7,7 @@ import struct
 import sys
 import time
 
+from harness import hints
 from harness.failure import Failure
 
 PATIENCE = 8  # seconds without a byte moving, then a wait is given up
@@ -211,8 +212,6 @@ class Client:
 
     def _more(self, reply, what, first=True):
         """Receive some more of a reply that is still incomplete."""
-        from harness import hints
-
         expected = f"{what}: {show(reply)}"
         if self.ended:
             self._stopped(reply, expected)
@@ -231,8 +230,6 @@ class Client:
         self.fail(how + before, expected)
 
     def _wrong_reply(self, reply, what, then=""):
-        from harness import hints
-
         self.collect(LINGER)
         came = bytes(self.inbox)
         self.fail(

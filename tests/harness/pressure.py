@@ -131,11 +131,12 @@ def growth(server, act):
 def growth_by_round(server, act, enough):
     """By how many bytes the server's memory grows in each round of `act()`.
 
-    Ends with a round in which it grows by less than `enough`.  What leaks grows in all
-    ROUNDS of them; a runtime that collects garbage now and then grows in the first few.
+    Ends with a round, not the first, in which it grows by less than `enough`.  What leaks
+    grows in all ROUNDS of them; a runtime that collects garbage now and then grows in the
+    first few.
     """
     grown = []
-    while len(grown) < ROUNDS and (not grown or grown[-1] >= enough):
+    while len(grown) < 2 or (len(grown) < ROUNDS and grown[-1] >= enough):
         grown.append(growth(server, act))
     return grown
 
