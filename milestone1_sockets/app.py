@@ -18,7 +18,7 @@ NAME_SHOWN = 64  # bytes of an unknown command's name that the error repeats
 store = {}
 
 
-def respond(request):
+def respond(request: bytes) -> bytes:
     """Run one request.
 
     request: the command line, as bytes; any bytes are allowed.
