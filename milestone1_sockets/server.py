@@ -11,8 +11,8 @@ import signal
 import socket
 import sys
 
-# `python -P` does not look for modules beside the program.
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# Where the other modules are: `python -P` does not look there by itself.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from app import respond
 

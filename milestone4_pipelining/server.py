@@ -13,8 +13,8 @@ import socket
 import sys
 import time
 
-# `python -P` does not look for modules beside the program.
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# Where the other modules are: `python -P` does not look there by itself.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from conn import Conn, drop, handle_read, handle_write
 
