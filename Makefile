@@ -8,7 +8,7 @@ LAB = PYTHONPATH=notebooks
 .PHONY: help demo servers test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
-	@echo 'make demo             the four servers side by side, the same scenes against each'
+	@echo 'make demo             the four servers side by side, tried the same way'
 	@echo 'make servers          start the four on ports 6401-6404 and wait for Ctrl-C'
 	@echo 'make test             check our four servers'
 	@echo 'make check STAGE=2 SERVER="./mine --port {port}"   check yours (needs pytest)'
@@ -71,13 +71,13 @@ soak:
 	@$(PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
 
 notebooks: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m lab.execute
+	@$(LAB) $(VENV_PYTHON) -m lab.publish.execute
 
 lab: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 site: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m lab.site
+	@$(LAB) $(VENV_PYTHON) -m lab.publish.site
 
 bench: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.bench $(if $(QUICK),--quick)

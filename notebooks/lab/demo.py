@@ -1,28 +1,25 @@
-"""The four servers side by side: `make demo` plays scenes against each, `make servers` waits.
+"""The four servers side by side: `make demo` tries them, `make servers` waits.
 
-python -m lab.demo              one table, a row a scene, a column a milestone
+python -m lab.demo              one table, a row a thing to try, a column a milestone
 python -m lab.demo --servers    the four on ports 6401-6404, until Ctrl-C
 """
 
 import argparse
 import contextlib
-import re
-import resource
 import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
+from lab.observe.trace import start_traced_server
+from lab.process import allow_clients, memory_used
 from lab.servers import STAGES, StartError, start_server
-from lab.trace import start_traced_server
 from lab.wire import ask, connect, frame, receive_frame
 
-GIVE_UP = 1.0  # seconds without a byte, after which a scene says that it hangs
+GIVE_UP = 1.0  # seconds without a byte, after which a row says that it hangs
 CLIENTS = 1000
 PIPELINED = 10_000
 BIG_VALUE = 100_000  # bytes
@@ -33,7 +30,7 @@ COLORS = {OK: "\x1b[32m", NO: "\x1b[33m", WRONG: "\x1b[1;31m", NONE: "\x1b[2m"}
 
 
 class NotHere(Exception):
-    """The scene has no meaning for this milestone; the text says why."""
+    """The row has no meaning for this milestone; the text says why."""
 
 
 def encode(stage, request):
@@ -49,7 +46,7 @@ def milliseconds(start):
     return f"{elapsed:.2f} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
 
 
-# Each scene takes the stage and its running server.  It returns whether the
+# Each of these plays one row.  It takes the stage and its running server.  It returns whether the
 # milestone can do it, and what happened in a few words.
 
 
@@ -140,14 +137,6 @@ def never_reads(stage, server):
         return grown < MEMORY_LIMIT, f"others served, it cost {size}"
 
 
-def memory_used(pid):
-    """Resident memory in KiB."""
-    status = Path(f"/proc/{pid}/status")
-    if status.exists():
-        return int(re.search(r"VmRSS:\s*(\d+)", status.read_text()).group(1))
-    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))  # macOS
-
-
 def count_polls(stage, talk):
     """How often a traced server calls poll() while `talk(sock)` goes on."""
     if stage < 3:
@@ -185,7 +174,7 @@ def polls_together(stage, server):
 
 
 # What each milestone promises: y it can, n it can't, - has no meaning there.
-SCENES = (
+ROWS = (
     ("two requests in one packet", "nyyy", two_in_one_packet),
     ("a request in single bytes", "nyyy", single_bytes),
     ("a silent client, and another that asks", "nnyy", silent_neighbour),
@@ -197,10 +186,10 @@ SCENES = (
 )
 
 
-def play(scene, promise, stage, server):
-    """Play one scene against one server: the mark and what happened."""
+def play(row, promise, stage, server):
+    """Play one row against one server: the mark and what happened."""
     try:
-        works, text = scene(stage, server)
+        works, text = row(stage, server)
     except NotHere as reason:
         return (NONE if promise == "-" else WRONG), str(reason)
     except socket.timeout:
@@ -231,21 +220,21 @@ def table_row(cells, widths):
 
 
 def run_demo():
-    """Play every scene against every server; returns how many cells are wrong."""
+    """Play every row against every server; returns how many cells are wrong."""
     columns = min(max(shutil.get_terminal_size((120, 24)).columns, 80), 130)
     widths = [columns // 5 + 1] + [columns // 5] * 4
     wrong = 0
     with contextlib.ExitStack() as stack:
         servers = {stage: stack.enter_context(start_server(stage)) for stage in STAGES}
-        print("Four servers, the same scenes.  ok: it can, as promised.  no: it can't, and a")
+        print("Four servers, tried the same way.  ok: it can, as promised.  no: it can't, and a")
         print("later milestone solves it.  !!: not what was promised.  - : does not apply.\n")
         titles = ("1 sockets", "2 framing", "3 event loop", "4 pipelining")
-        print(table_row([("", "scene"), *(("", title) for title in titles)], widths))
-        for name, promises, scene in SCENES:
+        print(table_row([("", "what is tried"), *(("", title) for title in titles)], widths))
+        for name, promises, row in ROWS:
             cells = [("", name)]
             for (stage, server), promise in zip(servers.items(), promises):
                 show_progress(f"milestone {stage}: {name} ...")
-                cells.append(play(scene, promise, stage, server))
+                cells.append(play(row, promise, stage, server))
             show_progress("")
             print(table_row(cells, widths), flush=True)
             wrong += sum(mark == WRONG for mark, _ in cells)
@@ -275,16 +264,6 @@ def stop(signum, frame):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(130)
-
-
-def allow_clients():
-    """Room for a thousand sockets here and in the servers, which inherit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CLIENTS + 200
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"demo: {wanted} open files are needed, {hard} allowed; raise it: ulimit -Hn")
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main():

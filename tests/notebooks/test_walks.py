@@ -1,7 +1,7 @@
 """Each notebook walks every line that its milestone changes, and no other."""
 
 import pytest
-from lab import walk
+from lab.lessons import walk
 from lab.servers import STAGES
 
 

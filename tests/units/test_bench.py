@@ -13,7 +13,7 @@ import pytest
 from lab import wire
 from lab.bench import __main__ as bench
 from lab.bench import draw, load, measure, microseconds, report, rows
-from lab.demo import memory_used
+from lab.process import memory_used
 from lab.servers import STAGES, start_server
 
 SHORT = 0.02  # seconds of load

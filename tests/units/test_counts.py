@@ -5,7 +5,8 @@ with the size, those of the other do not.
 """
 
 import pytest
-from lab import trace, wire
+from lab import wire
+from lab.observe import trace
 
 SIZES = (20, 80)  # requests; the batches fit into one read
 CONSTANT = 4  # the most poll() calls milestone 4 may need, whatever the size

@@ -4,8 +4,11 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from lab import theatre, theatre_draw, trace, wire
-from lab.theatre_steps import CLEAN_UP, SET_UP, frames, length, payloads, steps
+from lab import wire
+from lab.observe import trace
+from lab.theatre import draw
+from lab.theatre import page as theatre
+from lab.theatre.steps import CLEAN_UP, SET_UP, frames, length, payloads, steps
 
 SCENES = sorted(theatre.SCENES)
 STAGES = [3, 4]
@@ -194,7 +197,7 @@ def test_a_still_is_svg_that_shows_both(name):
 def test_the_sliding_window_is_drawn_with_its_pointers():
     stream = wire.frame(b"SET k hello") + wire.frame(b"GET k")[:5]
     window = {"kind": "Buffer", "data_begin": 15, "data_end": 20, "buffer_end": 40}
-    drawn = theatre_draw.window_row("incoming", stream, 15, window, "in")
+    drawn = draw.window_row("incoming", stream, 15, window, "in")
     words = set(ElementTree.fromstring(f"<g>{drawn}</g>").itertext())
     assert words == {
         *("incoming", "consumed", "5", "G", "room"),
@@ -203,16 +206,16 @@ def test_the_sliding_window_is_drawn_with_its_pointers():
 
 
 def test_pointers_at_the_same_place_share_a_label():
-    drawn = theatre_draw.pointers([104, 200, 200], (0, 9, 9))
+    drawn = draw.pointers([104, 200, 200], (0, 9, 9))
     assert ">data_end = buffer_end 9<" in drawn
     assert drawn.count("<path") == 2
 
 
 def test_a_frame_that_is_cut_shows_how_much_of_its_header_is_there():
     stream = wire.frame(b"PING")
-    assert ">2B<" in theatre_draw.run(stream, 0, 2, "in")[0]
-    assert "text" not in theatre_draw.run(stream, 0, 1, "in")[0]
-    assert ">4<" in theatre_draw.run(stream, 0, 4, "in")[0]
+    assert ">2B<" in draw.run(stream, 0, 2, "in")[0]
+    assert "text" not in draw.run(stream, 0, 1, "in")[0]
+    assert ">4<" in draw.run(stream, 0, 4, "in")[0]
     assert frames(stream[:2]) == [(0, 4)]
 
 

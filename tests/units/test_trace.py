@@ -5,7 +5,8 @@ import socket
 import struct
 
 import pytest
-from lab import trace, wire
+from lab import wire
+from lab.observe import trace
 from lab.servers import STAGES, StartError, start_server
 
 KEYS = {"n", "loop", "call", "fd", "args", "result", "error", "bytes", "inside"}

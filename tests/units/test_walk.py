@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from lab import walk
+from lab.lessons import walk
 
 OLD_SERVER = '''"""Serve."""
 

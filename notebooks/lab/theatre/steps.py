@@ -8,7 +8,7 @@ import select
 import struct
 from dataclasses import dataclass, field, replace
 
-from lab.trace import event_names
+from lab.observe.trace import event_names
 
 EMPTY = {"kind": "bytes", "data_begin": 0, "data_end": 0, "buffer_end": 0, "data": b""}
 FLAGS = {"want_read": True, "want_write": False, "want_close": False}

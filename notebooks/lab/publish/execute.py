@@ -1,6 +1,6 @@
 """Run the notebooks from top to bottom and write them in place.
 
-    python -m lab.execute [--measure] [NOTEBOOK ...]
+    python -m lab.publish.execute [--measure] [NOTEBOOK ...]
 
 What is written depends only on the code: no time stamps, no versions, cells
 numbered from 1.  Measured values differ from run to run, so a cell with the tag
@@ -14,10 +14,9 @@ import hashlib
 import sys
 
 import nbformat
+from lab.servers import ROOT
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-
-from lab.servers import ROOT
 
 FOLDER = ROOT / "notebooks"
 SECONDS = 120  # a cell that takes longer hangs

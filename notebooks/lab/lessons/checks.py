@@ -1,4 +1,4 @@
-"""Scenes and exercise checks of notebooks 1 and 2."""
+"""What the notebooks do with servers, and the checks of their exercises."""
 
 import socket
 import subprocess
@@ -6,10 +6,10 @@ import sys
 import time
 from contextlib import ExitStack
 
+from lab.lessons.variants import changed_server, judge
+from lab.observe.trace import count
 from lab.servers import STAGES
-from lab.trace import count
 from lab.wire import connect
-from lab.workshop import changed_server, judge
 
 SECONDS = 10  # what takes longer hangs
 PATIENCE = 1  # for an answer that may well not come, in seconds

@@ -45,7 +45,7 @@ from pathlib import Path
 
 from lab.servers import STAGES, ServerProcess
 
-RUNNER = Path(__file__).with_name("traced.py")
+RUNNER = Path(__file__).with_name("inject.py")
 EVENTS = ((select.POLLIN, "IN"), (select.POLLOUT, "OUT"), (select.POLLERR, "ERR"))
 EVENTS += ((select.POLLHUP, "HUP"), (select.POLLNVAL, "NVAL"))
 

@@ -1,9 +1,9 @@
 """Run a server of milestone 3 or 4 on a kernel that follows a script.
 
-    python3 scripted.py TRACE path/to/server.py < script.json
+    python3 script.py TRACE path/to/server.py < script.json
 
 Sockets and poll() are Python objects here, and the server's code is not changed:
-what it does is recorded as by traced.py, and is the same on every machine and in
+what it does is recorded as by inject.py, and is the same on every machine and in
 every run.  Whenever the server would sleep, the clients do their next moves; when
 they have none left, the server is stopped.  The script is a JSON object:
 
@@ -30,7 +30,7 @@ import select
 import sys
 import time
 
-from traced import Trace, observe
+from inject import Trace, observe
 
 LISTENING_PORT = 6400
 FIRST_CLIENT_PORT = 50001
@@ -194,9 +194,9 @@ class ScriptedPoll:
 
 def main():
     _, path, script = sys.argv
-    scene = json.load(sys.stdin)
+    story = json.load(sys.stdin)
     trace = Trace(path, shown=1 << 16, snapshots=True)
-    ScriptedSocket.kernel = kernel = Kernel(trace, scene["moves"])
+    ScriptedSocket.kernel = kernel = Kernel(trace, story["moves"])
     observe(
         trace,
         os.path.dirname(os.path.abspath(script)),
@@ -205,7 +205,7 @@ def main():
     )
     time.monotonic = lambda: 0.0  # no time passes in a script
     conn = importlib.import_module("conn")
-    for name, value in scene["constants"].items():
+    for name, value in story["constants"].items():
         if hasattr(conn, name):
             setattr(conn, name, value)
     sys.argv = [script]

@@ -8,8 +8,8 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.observe.trace import start_traced_server
 from lab.servers import STAGES
-from lab.trace import start_traced_server
 
 
 def find_function(source, symbol):
@@ -49,7 +49,7 @@ def changed_copy(stage, changes, folder):
 def changed_server(stage, changes, *options, **tracing):
     """Run the server of milestone `stage` with functions replaced and calls traced.
 
-    changes: see changed_copy(); the rest: see lab.trace.start_traced_server().
+    changes: see changed_copy(); the rest: see lab.observe.trace.start_traced_server().
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, STAGES[stage].name)

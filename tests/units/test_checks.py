@@ -2,7 +2,7 @@
 # ruff: noqa: F821, B023  these functions run in a copy of the server, where the names exist
 
 import pytest
-from lab import scenes
+from lab.lessons import checks
 
 ORDER = ["socket", "bind", "listen", "accept", "recv", "sendall", "close"]
 
@@ -151,12 +151,12 @@ class Forgetful(LineReader):
 @pytest.mark.parametrize(
     "check, solution",
     [
-        (scenes.check_steps, ORDER),
-        (scenes.check_quit, quits),
-        (scenes.check_threads, starts_threads),
-        (scenes.check_payloads, [b"GET a", b"", b"PING"]),
-        (scenes.check_read_full, read_full),
-        (scenes.check_line_reader, LineReader),
+        (checks.check_steps, ORDER),
+        (checks.check_quit, quits),
+        (checks.check_threads, starts_threads),
+        (checks.check_payloads, [b"GET a", b"", b"PING"]),
+        (checks.check_read_full, read_full),
+        (checks.check_line_reader, LineReader),
     ],
 )
 def test_a_solution_is_told_yes(capsys, check, solution):
@@ -167,25 +167,25 @@ def test_a_solution_is_told_yes(capsys, check, solution):
 @pytest.mark.parametrize(
     "check, attempt, reason",
     [
-        (scenes.check_steps, [], "put the seven calls into the list"),
-        (scenes.check_steps, ["socket", "bind", "accept"], "accept() fails: "),
-        (scenes.check_steps, ["bind"], "bind() has nothing to work on yet"),
-        (scenes.check_steps, ["socket", "listen", "bind"], "bind() fails: "),
-        (scenes.check_steps, ["problem"], "'problem' is none of socket, bind"),
-        (scenes.check_steps, ORDER[:-1], "the client has no reply, or the connection is open"),
-        (scenes.check_steps, [ORDER[0], *ORDER[2:]], "without bind() the kernel takes any port"),
-        (scenes.check_quit, says_goodbye_and_stays, "the connection is open after QUIT"),
-        (scenes.check_quit, ends_the_server, "the server has ended: exit status 0"),
-        (scenes.check_quit, never_returns, "the next client's PING got None"),
-        (scenes.check_quit, forgets_a_name, "the server has ended: NameError: name 'answer'"),
+        (checks.check_steps, [], "put the seven calls into the list"),
+        (checks.check_steps, ["socket", "bind", "accept"], "accept() fails: "),
+        (checks.check_steps, ["bind"], "bind() has nothing to work on yet"),
+        (checks.check_steps, ["socket", "listen", "bind"], "bind() fails: "),
+        (checks.check_steps, ["problem"], "'problem' is none of socket, bind"),
+        (checks.check_steps, ORDER[:-1], "the client has no reply, or the connection is open"),
+        (checks.check_steps, [ORDER[0], *ORDER[2:]], "without bind() the kernel takes any port"),
+        (checks.check_quit, says_goodbye_and_stays, "the connection is open after QUIT"),
+        (checks.check_quit, ends_the_server, "the server has ended: exit status 0"),
+        (checks.check_quit, never_returns, "the next client's PING got None"),
+        (checks.check_quit, forgets_a_name, "the server has ended: NameError: name 'answer'"),
         # Which of the two clients is lost is up to the threads.
-        (scenes.check_threads, closes_too_early, ""),
-        (scenes.check_payloads, [b"GET a", b"PING"], "[b'GET a', b'PING'] is not what"),
-        (scenes.check_read_full, takes_too_much, "more than asked for: got b'abcdef'"),
-        (scenes.check_read_full, retries_at_the_end, "the end before the first byte: got Runtime"),
-        (scenes.check_read_full, takes_a_short_read, "the end after two bytes: got b'ab'"),
-        (scenes.check_line_reader, Forgetful, "two lines in one recv(): got None"),
-        (scenes.check_line_reader, OneByOne, "one line at a time: got RuntimeError('recv(1) is"),
+        (checks.check_threads, closes_too_early, ""),
+        (checks.check_payloads, [b"GET a", b"PING"], "[b'GET a', b'PING'] is not what"),
+        (checks.check_read_full, takes_too_much, "more than asked for: got b'abcdef'"),
+        (checks.check_read_full, retries_at_the_end, "the end before the first byte: got Runtime"),
+        (checks.check_read_full, takes_a_short_read, "the end after two bytes: got b'ab'"),
+        (checks.check_line_reader, Forgetful, "two lines in one recv(): got None"),
+        (checks.check_line_reader, OneByOne, "one line at a time: got RuntimeError('recv(1) is"),
     ],
 )
 def test_an_attempt_is_told_what_is_wrong(capsys, check, attempt, reason):

@@ -3,7 +3,7 @@
     theatre.show("batch")                  in a notebook
     theatre.page(["batch", "pieces"])      one HTML page that needs nothing else
 
-The servers run as they are, on a kernel that follows a script (scripted.py), so
+The servers run as they are, on a kernel that follows a script (script.py), so
 that a scene is the same on every machine.  The trace of a real run makes a page
 as well: page_of_traces().
 """
@@ -16,13 +16,15 @@ import tempfile
 from html import escape
 from pathlib import Path
 
-from lab import theatre_draw, wire
+from lab import wire
+from lab.observe.trace import read_record
 from lab.servers import STAGES
-from lab.theatre_steps import steps
-from lab.trace import read_record
+from lab.theatre import draw
+from lab.theatre.steps import steps
 
 HERE = Path(__file__).parent
-TEMPLATE = HERE / "theatre.html"
+TEMPLATE = HERE / "page.html"
+SCRIPTED_KERNEL = HERE.parent / "observe" / "script.py"
 IDEAS = {3: "one message per loop", 4: "all pending messages per loop"}
 
 
@@ -99,7 +101,7 @@ def play(stage, scene):
     script = json.dumps({key: SCENES[scene][key] for key in ("moves", "constants")})
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         subprocess.run(
-            [sys.executable, HERE / "scripted.py", file.name, STAGES[stage] / "server.py"],
+            [sys.executable, SCRIPTED_KERNEL, file.name, STAGES[stage] / "server.py"],
             input=script,
             text=True,
             check=True,
@@ -137,12 +139,12 @@ class Scene:
         self.pairs = in_step(self.found.get(3, []), self.found.get(4, []))
         last = max((found[-1].views for found in self.found.values()), key=len)
         self.clients = [view.client.name for view in last]
-        self.height = theatre_draw.height(len(self.clients))
+        self.height = draw.height(len(self.clients))
 
     def picture(self, stage, number):
         """The parts of the picture of one step."""
         step = self.found[stage][number]
-        return theatre_draw.panel(step, f"Milestone {stage}", IDEAS[stage], self.clients)
+        return draw.panel(step, f"Milestone {stage}", IDEAS[stage], self.clients)
 
     def data(self):
         """What the page's script needs to show the scene."""
@@ -178,7 +180,7 @@ def still(name, moment=None):
     played = scene(name)
     pair = played.pairs[(moment or SCENES[name]["still"]) - 1]
     pictures = [played.picture(stage, number) for stage, number in zip((3, 4), pair)]
-    return theatre_draw.svg(pictures, played.height)
+    return draw.svg(pictures, played.height)
 
 
 def page(names=tuple(SCENES)):
@@ -199,8 +201,8 @@ def page_of(scenes):
     data = json.dumps([played.data() for played in scenes], ensure_ascii=False)
     return (
         TEMPLATE.read_text(encoding="utf-8")
-        .replace("/*STYLE*/", theatre_draw.STYLE)
-        .replace("<!--DEFS-->", theatre_draw.HATCH)
+        .replace("/*STYLE*/", draw.STYLE)
+        .replace("<!--DEFS-->", draw.HATCH)
         # Both would mean something to the browser inside a script element.
         .replace("/*DATA*/", data.replace("</", "<\\/").replace("<!--", "<\\!--"))
     )

@@ -7,8 +7,8 @@ step to the next most parts stay the same, so a page needs each only once.
 import textwrap
 from html import escape
 
-from lab.theatre_steps import HEADER, frames, length
-from lab.trace import event_names
+from lab.observe.trace import event_names
+from lab.theatre.steps import HEADER, frames, length
 
 WIDTH = 640
 CHAR = 10.8  # the width of one byte of a payload, set in 17 px monospace

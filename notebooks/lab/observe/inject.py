@@ -1,7 +1,7 @@
 """Run a server with its sockets and its poll() observed: the half of trace.py
 that lives in the server's process.
 
-    python3 traced.py TRACE SHOWN SNAPSHOTS path/to/server.py [OPTION ...]
+    python3 inject.py TRACE SHOWN SNAPSHOTS path/to/server.py [OPTION ...]
 
 The server's code is not changed.  `socket.socket` and `select.poll` are replaced
 before it starts, and the functions of its conn.py and buffer.py are wrapped, so

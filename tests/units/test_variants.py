@@ -1,7 +1,7 @@
 """What the notebooks' exercises stand on: changed copies of a milestone, and verdicts."""
 
 import pytest
-from lab import workshop
+from lab.lessons import variants
 from lab.servers import STAGES
 from lab.wire import ask, connect
 
@@ -32,21 +32,21 @@ def other_name():
 
 
 def test_a_method_is_replaced_and_nothing_else():
-    changed = workshop.replace_function(SOURCE, "Loop.turn", turn)
+    changed = variants.replace_function(SOURCE, "Loop.turn", turn)
     old = "    def turn(self):\n        return 1\n"
     new = '    def turn(self):\n        if self:\n            return "changed"\n'
     assert changed == SOURCE.replace(old, new)
 
 
 def test_a_function_keeps_the_name_that_its_callers_use():
-    changed = workshop.replace_function(SOURCE, "turn", other_name)
+    changed = variants.replace_function(SOURCE, "turn", other_name)
     assert changed.endswith('\n\ndef turn():\n    return "renamed"\n')
     assert changed.startswith(SOURCE[: SOURCE.rindex("def turn")])
 
 
 def test_an_unknown_symbol_is_an_error():
     with pytest.raises(KeyError, match="missing"):
-        workshop.replace_function(SOURCE, "Loop.missing", turn)
+        variants.replace_function(SOURCE, "Loop.missing", turn)
 
 
 def ping(message):
@@ -56,7 +56,7 @@ def ping(message):
 @pytest.mark.parametrize("stage", [3, 4])
 def test_a_changed_server_runs_and_the_milestone_stays_as_it_is(stage):
     before = (STAGES[stage] / "app.py").read_bytes()
-    with workshop.changed_server(stage, {"app.py::ping": ping}) as server:
+    with variants.changed_server(stage, {"app.py::ping": ping}) as server:
         with connect(server.port) as sock:
             assert ask(sock, b"PING") == b"+CHANGED"
             assert ask(sock, b"ECHO as before") == b"$as before"
@@ -77,5 +77,5 @@ def raise_(error):
     ],
 )
 def test_the_verdict_is_one_line(capsys, check, printed):
-    workshop.judge(check)
+    variants.judge(check)
     assert capsys.readouterr().out == printed

@@ -1,6 +1,6 @@
 """Build the site: the notebooks as pages and as slides, and the theatre.
 
-    python -m lab.site [FOLDER]        (site)
+    python -m lab.publish.site [FOLDER]        (site)
 
 The pages load nothing from outside and work from the file system.
 """
@@ -12,11 +12,10 @@ from pathlib import Path
 
 import nbformat
 from jinja2 import Environment, FileSystemLoader
+from lab.servers import ROOT
+from lab.theatre import page as theatre
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
-
-from lab import theatre
-from lab.servers import ROOT
 
 TEMPLATES = Path(__file__).with_name("templates")
 NEW_SLIDE = ("slide", "subslide")

@@ -9,8 +9,8 @@ N-1 (nothing at all, for notebook 1) to milestone N:
 The second argument is the pin, a hash of the old and the new chunk: when the
 code is edited the pin no longer fits, and somebody has to read the text again.
 
-    python -m lab.walk             check all notebooks
-    python -m lab.walk --pins 3    print every claim that notebook 3 has to make
+    python -m lab.lessons.walk             check all notebooks
+    python -m lab.lessons.walk --pins 3    print every claim that notebook 3 has to make
 """
 
 import ast
@@ -348,7 +348,7 @@ def main(arguments):
         problems = []
         print("\n".join(claim_line(change) for change in needed.values()))
     elif arguments:
-        sys.exit("usage: python -m lab.walk [--pins STAGE]")
+        sys.exit("usage: python -m lab.lessons.walk [--pins STAGE]")
     else:
         problems = [line for stage in STAGES for line in check_stage(stage)]
         print("\n".join(problems) or "every changed line is walked exactly once")
