@@ -21,10 +21,7 @@ import sys
 SOCKET_CALLS = (
     "setsockopt bind listen accept setblocking recv recv_into send sendall shutdown close".split()
 )
-HANDLERS = (
-    "handle_read handle_write try_one_request try_all_requests send_replies refuse drop".split()
-)
-BUFFER_MOVES = ("make_room", "freeze")
+HANDLERS = "handle_read handle_write answer try_one_request refuse drop".split()
 TRACE_FD = 100  # leaves 3, 4, 5, ... to the server, as if nobody were watching
 
 
@@ -75,6 +72,7 @@ class Trace:
             "want_close": conn.want_close,
             "incoming": self.window(conn.incoming),
             "outgoing": self.window(conn.outgoing),
+            "replies": sum(map(len, getattr(conn, "replies", ()))),
         }
 
     def window(self, buffer):
@@ -203,8 +201,9 @@ def handler(trace, name, real):
             raise
         finally:
             trace.inside.pop()
-            # Slicing has copied all that is behind the request.
-            copied = len(conn.incoming) if name == "try_one_request" and result else None
+            # Slicing has copied all that is behind the request; a Buffer copies nothing.
+            sliced = name == "try_one_request" and result and isinstance(conn.incoming, bytes)
+            copied = len(conn.incoming) if sliced else None
             more = {"before": before, "after": trace.snapshot(conn)} if trace.snapshots else {}
             trace.write(name, fd, args, result, error, copied, **more)
 
@@ -227,24 +226,27 @@ def observe_conn(trace):
 
 
 def observe_buffer(trace):
-    """Record how many bytes a Buffer moves when its data goes to another place."""
+    """Record what a Buffer consumes, and how many bytes it moves to make room."""
     buffer_class = importlib.import_module("buffer").Buffer
-    for name in BUFFER_MOVES:
-        if hasattr(buffer_class, name):
-            setattr(buffer_class, name, buffer_move(trace, getattr(buffer_class, name)))
+    for name in ("consume", "make_room"):
+        setattr(buffer_class, name, buffer_method(trace, getattr(buffer_class, name)))
 
 
-def buffer_move(trace, real):
-    """A method of Buffer, recorded if it moved the data."""
+def buffer_method(trace, real):
+    """A method of Buffer, recorded with the name of the buffer and the bytes that it moved."""
 
     @functools.wraps(real)
     def method(self, *args):
         memory, begin, count = self.memory, self.data_begin, len(self)
         result = real(self, *args)
-        if self.memory is not memory or self.data_begin != begin:
-            _, conn = trace.inside[-1]
-            which = "incoming" if self is conn.incoming else "outgoing"
-            trace.write(real.__name__, conn.sock.fileno(), [which, *args], count=count)
+        stays = self.memory is memory and self.data_begin == begin
+        moved = 0 if real.__name__ == "consume" or stays else count
+        _, conn = trace.inside[-1]
+        which = "incoming" if self is conn.incoming else "outgoing"
+        in_place = self.memory is memory
+        trace.write(
+            real.__name__, conn.sock.fileno(), [which, *args], count=moved, in_place=in_place
+        )
         return result
 
     return method

@@ -8,7 +8,7 @@ every run.  Whenever the server would sleep, the clients do their next moves; wh
 they have none left, the server is stopped.  The script is a JSON object:
 
     moves      a list of groups of moves; those of a group happen at once
-    constants  values for names in conn.py, to scale its limits down
+    constants  values for names in conn.py and buffer.py, to scale their limits down
 
 and a move is one of
 
@@ -150,6 +150,8 @@ class ScriptedSocket:
         return ("127.0.0.1", LISTENING_PORT)
 
     def accept(self):
+        if not self.kernel.waiting:
+            raise BlockingIOError
         client = self.kernel.waiting.pop(0)
         return type(self)(client=client), client.address
 
@@ -204,10 +206,11 @@ def main():
         lambda: ScriptedPoll(kernel),
     )
     time.monotonic = lambda: 0.0  # no time passes in a script
-    conn = importlib.import_module("conn")
+    modules = [importlib.import_module("conn"), sys.modules.get("buffer")]
     for name, value in story["constants"].items():
-        if hasattr(conn, name):
-            setattr(conn, name, value)
+        for module in modules:
+            if hasattr(module, name):
+                setattr(module, name, value)
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")
 

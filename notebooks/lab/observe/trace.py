@@ -18,15 +18,17 @@ Each call of the server is one record, a dict:
     error    name of the exception it raised, or None
     bytes    how many bytes it moved, None for a call that moves none.  Of
              try_one_request: what was copied to take one request away.  Of
-             make_room and freeze, methods of Buffer: the data that was moved.
+             consume and make_room, methods of Buffer: the data that was moved.
+    in_place of consume and make_room: whether the memory is the same as before
     inside   the functions of conn.py that were running, the outermost first
     data     of recv, recv_into, send, sendall: the first `shown` of those bytes
     interest of poll: [[fd, events], ...] as the server had registered them
 
 With snapshots=True there is also the state of connections: `before` and `after`
 in the records of conn.py's functions, and in `conns`, by descriptor, when poll()
-was called.  A state is a dict of want_read, want_write, want_close, incoming and
-outgoing; the last two hold `kind` (bytes or Buffer), data_begin, data_end,
+was called.  A state is a dict of want_read, want_write, want_close, incoming,
+outgoing and replies (bytes that were answered and are in no buffer yet).  incoming
+and outgoing hold `kind` (bytes or Buffer), data_begin, data_end,
 buffer_end, `memory` (its first `shown` bytes) and `data` (the first `shown` bytes
 from data_begin on).
 
@@ -112,7 +114,7 @@ def count(records, call):
 
 def bytes_moved(records):
     """Bytes that were moved to take requests away, or inside a Buffer."""
-    moves = ("try_one_request", "make_room", "freeze")
+    moves = ("try_one_request", "consume", "make_room")
     return sum(record["bytes"] or 0 for record in records if record["call"] in moves)
 
 

@@ -143,8 +143,7 @@ def window_row(label, stream, base, window, side):
     begin, end, size = (window[k] for k in ("data_begin", "data_end", "buffer_end"))
     name = text(LEFT - 8, 18, label, "end bold")
     if not size:
-        note = "empty: no memory" if window["kind"] == "Buffer" else "empty"
-        return name + box(LEFT, 0, 20, 24, "room") + text(LEFT + 28, 17, note, "small soft")
+        return name + box(LEFT, 0, 20, 24, "room") + text(LEFT + 28, 17, "empty", "small soft")
     gone_from = max(base - begin, 0)
     _, gone_width = run(stream, gone_from, base, side)
     data, data_width = run(stream, base, base + end - begin, side)
@@ -161,9 +160,9 @@ def window_row(label, stream, base, window, side):
 
 
 def joined_row(stream, begin, end):
-    """Replies on their way past an empty `outgoing`."""
+    """The replies of a visit, on their way to `outgoing`."""
     shown, _ = fitted(*run(stream, begin, end, "out"))
-    note = text(LEFT, 40, "joined replies, in no buffer", "small soft")
+    note = text(LEFT, 40, "replies of this visit, not yet in outgoing", "small soft")
     return text(LEFT - 8, 18, "replies", "end bold") + shown + note
 
 
@@ -261,7 +260,7 @@ def conn(view, y):
         incoming, outgoing = view.state["incoming"], view.state["outgoing"]
         done = view.received - length(incoming)
         rows.append((58, window_row("incoming", client.requests, done, incoming, "in")))
-        if view.joined and not length(outgoing):
+        if view.state["replies"] and not length(outgoing):
             rows.append((110, joined_row(client.replies, view.replied, view.produced)))
         else:
             rows.append(

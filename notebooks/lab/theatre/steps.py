@@ -12,10 +12,8 @@ from lab.observe.trace import event_names
 
 EMPTY = {"kind": "bytes", "data_begin": 0, "data_end": 0, "buffer_end": 0, "data": b""}
 FLAGS = {"want_read": True, "want_write": False, "want_close": False}
-NEW = {**FLAGS, "incoming": EMPTY, "outgoing": EMPTY}
+NEW = {**FLAGS, "incoming": EMPTY, "outgoing": EMPTY, "replies": 0}
 SET_UP, WAIT, HANDLE, CLEAN_UP = 1, 2, 3, 4
-# What these do is a step of its own, after the one of the recv() or send() before.
-LOOKS_ON = ("try_one_request", "try_all_requests")
 HEADER = struct.Struct("<I")
 
 
@@ -39,14 +37,13 @@ class View:
     received: int = 0  # requests: by the server
     replied: int = 0  # replies: by the server
     read: int = 0  # replies: by the client
-    joined: int = 0  # replies: made by the server, and in no buffer
     state: dict = field(default_factory=lambda: NEW)
     closed: bool = False
 
     @property
     def produced(self):
         """Replies made so far, sent or not, in bytes."""
-        return self.replied + length(self.state["outgoing"]) + self.joined
+        return self.replied + length(self.state["outgoing"]) + self.state["replies"]
 
 
 @dataclass
@@ -116,8 +113,7 @@ class Steps:
         self.interest = {}
         self.ready = {}
         self.group = self.loop = self.moved = 0
-        self.frozen = self.moved_up = ""  # of freeze and make_room, for the step that comes
-        self.told = False  # whether the replies of this try_all_requests were a step
+        self.room = ""  # what make_room() did, for the step that comes
         for position, record in enumerate(records):
             if record["error"] == "SystemExit":
                 break
@@ -159,14 +155,11 @@ class Steps:
         for record in self.records[position + 1 :]:
             if fd in record.get("conns", ()):
                 return record["conns"][fd]
-            # That of send_replies, inside try_all_requests, comes before its record.
-            if record["fd"] == fd and "after" in record and record["call"] != "send_replies":
-                return record["before"] if record["call"] in LOOKS_ON else record["after"]
+            # What this one does is a step of its own, after the one that asks.
+            if record["fd"] == fd and "after" in record:
+                looks_on = record["call"] == "try_one_request"
+                return record["before"] if looks_on else record["after"]
         return self.view(fd).state
-
-    def enclosing(self, call, position):
-        """The record of the call in which the one at `position` was made."""
-        return next(r for r in self.records[position + 1 :] if r["call"] == call)
 
     # What the clients do.
 
@@ -292,94 +285,59 @@ class Steps:
     def on_make_room(self, record, position):
         which, count = record["args"]
         moved = plural(record["bytes"], "byte")
-        text = f"{which} makes room for {count}: {moved} moved to the front."
+        self.room = f" {which} makes room for {count}: {moved} moved to the front."
         if which == "incoming":  # the step of its recv() is there already
-            self.found[-1].say += " " + text
-        else:
-            self.moved_up = " " + text
-
-    def on_freeze(self, record, position):
-        moved = plural(record["bytes"], "byte")
-        self.frozen = f" What came in pieces, {moved}, was copied into one object first."
+            self.found[-1].say += self.room
+            self.room = ""
 
     def on_try_one_request(self, record, position):
-        fd, before = record["fd"], record["before"]
+        fd, before, after = record["fd"], record["before"], record["after"]
+        window = before["incoming"]["kind"] == "Buffer"
         missing = length(before["incoming"])
-        # Its caller sets the flags, and does nothing else after it.
-        self.change(fd, state=self.state_after(position, fd))
+        # Its caller sets the flags; where one visit answers all, that comes later.
+        self.change(fd, state=after if window else self.state_after(position, fd))
         if record["result"]:
-            self.moved += record["bytes"]
-            answered = self.answers(fd, before, self.view(fd).state)
+            self.moved += record["bytes"] or 0
             behind = f" The {plural(record['bytes'], 'byte')} behind it: moved to a new object."
-            say = answered + (behind if record["bytes"] else "")
+            if window:
+                behind = f" Only data_begin moves, by {missing - length(after['incoming'])}."
+            say = self.answers(fd, before, after) + (behind if window or record["bytes"] else "")
         elif missing:
             say = f"{plural(missing, 'byte')} are no whole request. No error: more will come."
+        elif window:
+            return  # on_answer tells what comes of this visit
         else:
             say = "Nothing is left in incoming: the flags turn to reading."
         self.step(HANDLE, f"try_one_request() → {record['result']}", say)
 
-    def on_try_all_requests(self, record, position):
-        fd, view = record["fd"], self.view(record["fd"])
-        waiting, self.told = self.told, False
-        left = length(record["after"]["incoming"])
-        if waiting or not left or length(view.state["incoming"]) > left:
-            return  # its replies were a step already, or nothing was there
-        self.change(fd, state=record["after"])
-        say = f"{plural(left, 'byte')} are no whole request. No error: more will come."
-        if not record["after"]["want_read"]:
-            say = "Unsent replies are at the high-water mark: no request is run."
-        self.step(HANDLE, "try_all_requests()", say)
-
-    def on_send_replies(self, record, position):
-        """It has ended; if it has called send(), the step of that has come before."""
-        (size,) = record["args"]
-        if not size:
-            return
-        fd, before = record["fd"], self.view(record["fd"]).state
-        if not self.told:
-            self.replies_joined(record, size)
-        self.change(fd, state=record["after"], joined=0)
-        if length(record["after"]["outgoing"]):
-            say = "What was not sent waits in outgoing." + self.moved_up
-            self.moved_up = ""
-            self.step(HANDLE, "outgoing.append()", say + paused(before, record["after"]))
-
-    def replies_joined(self, record, size):
-        """Requests were answered; record: of send_replies, which gets the replies."""
-        fd, state = record["fd"], record["before"]
-        answered = self.answers(fd, self.view(fd).state, state)
-        left = length(state["incoming"])
-        self.change(fd, state=state, joined=size)
-        consumed = "Only data_begin moves." if left else "Nothing is left: memory given back."
-        say = f"{answered} {consumed} The replies are joined: {plural(size, 'byte')}."
-        say += self.frozen
-        self.frozen = ""
-        self.step(HANDLE, "try_all_requests()", say)
-        self.told = True
+    def on_answer(self, record, position):
+        """The end of a visit: in milestone 4 the replies go to outgoing together."""
+        fd, before, after = record["fd"], self.view(record["fd"]).state, record["after"]
+        self.change(fd, state=after)
+        if before["replies"]:
+            say = f"The replies of this visit, {plural(before['replies'], 'byte')}, are joined."
+            say += self.room + paused(before, after)
+            self.room = ""
+            self.step(HANDLE, "outgoing.append()", say)
 
     def answers(self, fd, before, after):
         """Which requests were answered between two states, in words."""
         view = self.view(fd)
         first = view.received - length(before["incoming"])
         last = view.received - length(after["incoming"])
-        requests = payloads(view.client.requests, first, last)
-        if len(requests) == 1:
-            return f"“{requests[0]}” is answered."
-        return f"{len(requests)} requests are answered at once."
+        (request,) = payloads(view.client.requests, first, last)
+        return f"“{request}” is answered."
 
     def on_send(self, record, position):
         fd, name, size = record["fd"], self.names[record["fd"]], record["args"][0]
-        optimistic = "send_replies" in record["inside"]
-        if optimistic:
-            self.replies_joined(self.enclosing("send_replies", position), size)
+        optimistic = "handle_read" in record["inside"]
         view, count = self.view(fd), record["bytes"] or 0
         before = view.state
         view.client.replies += record.get("data", b"")
         replied = view.replied + count
         read = replied if view.client.room is None else view.read
-        state = view.state if optimistic else self.state_after(position, fd)
-        joined = view.joined - count if optimistic else 0
-        self.change(fd, replied=replied, read=read, state=state, joined=joined)
+        state = before if record["error"] else self.state_after(position, fd)
+        self.change(fd, replied=replied, read=read, state=state)
         if record["error"]:
             say = f"The kernel holds all it can for client {name}: poll() will tell."
         elif count < size:
