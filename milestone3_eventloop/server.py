@@ -91,7 +91,7 @@ class Server:
         """Accept one client, if one is still there."""
         try:
             sock, address = self.listener.accept()
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionAbortedError):
             return  # it has given up in the meantime
         except OSError as error:  # no file descriptor is left, most likely
             if not self.accept_failing:

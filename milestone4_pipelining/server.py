@@ -134,7 +134,7 @@ class Server:
         """Accept one client.  Returns whether another one may be waiting."""
         try:
             sock, address = self.listener.accept()
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionAbortedError):
             return False  # that was the last, or it has given up in the meantime
         except OSError as error:
             if not self.accept_failing:

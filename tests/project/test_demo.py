@@ -68,8 +68,8 @@ def test_a_broken_promise_is_marked_and_ends_with_status_1(tmp_path):
     conn = copy / "milestone3_eventloop" / "conn.py"
     text = conn.read_text()
     broken = text.replace(
-        "        answer_next(conn)\n\n\ndef answer_next",
-        "        conn.want_read, conn.want_write = True, False\n\n\ndef answer_next",
+        "    answer(conn)\n\n\ndef answer",
+        "    conn.want_read, conn.want_write = True, False\n\n\ndef answer",
     )
     assert broken != text
     conn.write_text(broken)
