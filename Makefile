@@ -5,11 +5,15 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo servers test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo servers history history-save run start test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
 	@echo 'make demo             the four servers side by side, tried the same way'
 	@echo 'make servers          start the four on ports 6401-6404 and wait for Ctrl-C'
+	@echo 'make run STEP=4.2     run the server of one step (PORT=6404: there)'
+	@echo 'make start STEP=3.4 DIR=../mine   the program before a step, and what to do'
+	@echo 'make history          history/: all steps as a git repository, to read and to change'
+	@echo 'make history-save     write the steps and the milestones from history/'
 	@echo 'make test             check our four servers'
 	@echo 'make check STAGE=2 SERVER="./mine --port {port}"   check yours (needs pytest)'
 	@echo 'make test-broken      prove that the suite catches every wrong server and passes every right one'
@@ -26,6 +30,21 @@ demo:
 
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers
+
+history:
+	@$(LAB) $(PYTHON) -m lab.history build
+
+history-save:
+	@$(LAB) $(PYTHON) -m lab.history save
+
+run:
+	@if [ -z '$(STEP)' ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
+	@$(LAB) $(PYTHON) -m lab.history run $(STEP) $(PORT)
+
+start:
+	@if [ -z '$(STEP)' ] || [ -z '$(DIR)' ]; then \
+	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
+	@$(LAB) $(PYTHON) -m lab.history start $(STEP) '$(DIR)'
 
 # Some Debians have venv without pip, others neither; then pip installs from outside.
 $(VENV_PYTHON):
