@@ -58,6 +58,12 @@ def changed_server(stage, changes, *options, **tracing):
             yield server
 
 
+def require(condition, message):
+    """AssertionError with the message unless the condition holds, under `python -O` too."""
+    if not condition:
+        raise AssertionError(message)
+
+
 def judge(check, praise="solved"):
     """Run the check of an exercise and print whether the exercise is solved, in one line.
 

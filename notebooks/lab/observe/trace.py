@@ -45,6 +45,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lab import history
 from lab.servers import STAGES, ServerProcess
 
 RUNNER = Path(__file__).with_name("inject.py")
@@ -90,6 +91,14 @@ def start_traced_server(
     script = STAGES[stage] / "server.py" if isinstance(stage, int) else stage
     options = ["--port", str(port), *map(str, options)]
     return TracedServer(script, options, shown, snapshots, python, **popen)
+
+
+@contextlib.contextmanager
+def start_traced_step(number, *options, **keywords):
+    """The same for the server of a step, such as "4.2", for a `with`."""
+    with history.folder_of(number) as folder:
+        with start_traced_server(folder / "server.py", *options, **keywords) as server:
+            yield server
 
 
 def read_record(n, line):
