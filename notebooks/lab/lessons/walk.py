@@ -26,6 +26,7 @@ from lab.servers import ROOT
 MIN_WORDS = 12  # shorter than that explains nothing
 FRAME_STYLE = "font-family:monospace;line-height:1.4;overflow-x:auto"
 STYLES = {"+": "color:#0b5394;background:#dceaf9", "-": "color:#8a3b00;background:#fbe9d9"}
+PAGE_ROWS = 22  # what a slide shows of code, in a size that one can read
 BETWEEN = "@"  # the sign of a line that stands for code that is not shown
 
 # One call of walk() in a notebook.  names: the parts, () for all; cell: the number that
@@ -107,27 +108,44 @@ def chosen(step, names):
 # Drawing
 
 
-class Drawing:
-    """Parts of a step as a notebook shows them: coloured where HTML is shown, else plain."""
+def pages(step, names):
+    """The rows of parts of a step, (sign, line), in pages of PAGE_ROWS at most.
 
-    def __init__(self, step, names, note=""):
-        self.title = f"{step.number}  {step.title}{note}"
-        self.parts = chosen(step, names)
+    Each page begins with the name of its file, the sign of which is "".
+    """
+    found = []
+    for name, lines in chosen(step, names).items():
+        file, _, symbol = name.partition("::")
+        heading = ("", file + ("  (new)" if symbol else ""))
+        # Blank lines only keep a piece apart from the one above.
+        while lines[0] == ("+", ""):
+            lines = lines[1:]
+        for piece in pieces(lines):
+            fits = found and found[-1][0] == heading and len(found[-1]) + len(piece) <= PAGE_ROWS
+            if not fits:
+                found.append([heading])
+            found[-1] += piece
+    return found
+
+
+def pieces(lines):
+    """Lines in pieces that go on one page: hunks, or as much of a long one as fits."""
+    found = []
+    for row in lines:
+        if not found or row[0] == BETWEEN or len(found[-1]) == PAGE_ROWS - 1:
+            found.append([])
+        found[-1].append(row)
+    return found
+
+
+class Drawing:
+    """A page of a step as a notebook shows it: coloured where HTML is shown, else plain."""
+
+    def __init__(self, title, page):
+        self.title, self.page = title, page
 
     def rows(self):
-        """Yield (sign, line) of all parts, a heading with the sign "" before each."""
-        file = None
-        for name, lines in self.parts.items():
-            if name.split("::")[0] != file:
-                file = name.split("::")[0]
-                new = "  (new)" if "::" in name else ""
-                yield "", file + new
-            # Blank lines only keep a piece apart from the one above.
-            started = False
-            for sign, line in lines:
-                started = started or bool(line) or sign != "+"
-                if started:
-                    yield sign, line
+        return self.page
 
     def __repr__(self):
         rows = (
@@ -151,17 +169,18 @@ class Drawing:
 
 
 def draw(number, pin, *names):
-    """The Drawing of a step or of parts of it; ValueError if it has no such part."""
+    """A step or parts of it, a list of Drawings; ValueError if it has no such part."""
     step = history.find(number)
-    fits = pin == step.pin
-    return Drawing(step, names, "" if fits else "  - edited since the text above was written")
+    note = "" if pin == step.pin else "  - edited since the text above was written"
+    title = f"{step.number}  {step.title}{note}"
+    return [Drawing(title, page) for page in pages(step, names)]
 
 
 def walk(number, pin, *names):
     """In a notebook: show a step, or parts of it."""
     from IPython.display import display  # nothing else here needs Jupyter
 
-    display(draw(number, pin, *names))
+    display(*draw(number, pin, *names))
 
 
 # Checking the notebooks

@@ -179,17 +179,20 @@ def pointers(xs, values):
     labels = {}  # by place: pointers at the same place share a label
     for x, value, name in zip(xs, values, ("data_begin", "data_end", "buffer_end")):
         labels[x] = f"{labels[x].split()[0]} = {name} {value}" if x in labels else f"{name} {value}"
-    # Labels that would lie upon each other stand side by side instead, from the
-    # right end of the picture on; all move right if the first would be cut off.
-    placed, edge = [], WIDTH - 6
+    # Labels that would lie upon each other stand side by side instead: from the right
+    # end of the picture on, and then from the left, where the first would be cut off.
+    middles, edge = {}, WIDTH - 6
     for x, label in reversed(list(labels.items())):
         half = len(label) * SMALL / 2
-        middle = min(x, edge - half)
-        placed.append((x, middle, label))
-        edge = middle - half - 8
-    shift = max(0, -edge)
-    marks = [f'<path d="M{x:.4g} 26l-5 8h10z" class="now"/>' for x, _, _ in placed]
-    texts = [text(middle + shift, 48, label, "small middle") for _, middle, label in placed]
+        middles[x] = min(x, edge - half)
+        edge = middles[x] - half - 8
+    texts, edge = [], 6
+    for x, label in labels.items():
+        half = len(label) * SMALL / 2
+        middle = max(middles[x], edge + half)
+        texts.append(text(middle, 48, label, "small middle"))
+        edge = middle + half + 8
+    marks = [f'<path d="M{x:.4g} 26l-5 8h10z" class="now"/>' for x in labels]
     return "".join(marks + texts)
 
 
