@@ -57,7 +57,8 @@ def handle_read(conn):
         if conn.incoming:
             log_fault(conn, "closed inside a frame")
         conn.want_close = True
-    conn.last_active = time.monotonic()
+    else:
+        conn.last_active = time.monotonic()
     conn.incoming.append(data)
     answer(conn)
     if conn.want_write:
