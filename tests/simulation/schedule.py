@@ -2,6 +2,7 @@
 
 import random
 import select
+import struct
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -31,12 +32,13 @@ class Limits:
         self.max_payload = rng.choice((100, 300, 1500))
         self.read_size = rng.choice((self.max_payload // 100, self.max_payload // 7, 3000))
         self.high_water = rng.choice((1, self.max_payload // 3, 3000))
+        self.small = rng.choice((1, 50, 512))
         self.idle = rng.choice((0, 0.5, 4, 60)) if stage == 4 else 0  # seconds
 
     def apply(self, modules):
         """Put the bounds into the loaded modules, in place of the real ones."""
         for module in vars(modules).values():
-            for name in ("max_payload", "read_size", "high_water"):
+            for name in ("max_payload", "read_size", "high_water", "small"):
                 if hasattr(module, name.upper()):
                     setattr(module, name.upper(), getattr(self, name))
 
@@ -49,9 +51,19 @@ class Limits:
             raise Violation(f"{conn.peer}: flags say {flags}, poll() was told {wanted}")
         if conn.want_close and not conn.outgoing:
             raise Violation(f"{conn.peer}: wants to be closed and has nothing to send")
+        if not conn.outgoing and self.complete_request(conn):
+            raise Violation(f"{conn.peer}: a request waits, and no event will come for it")
         had_to_wait = sock.wanted & select.POLLOUT or len(conn.outgoing) >= self.high_water
         if self.stage == 4 and conn.outgoing and sock.took and not sock.sends and not had_to_wait:
             raise Violation(f"{conn.peer}: replies wait for poll() before the first send()")
+
+    def complete_request(self, conn):
+        """Does `incoming` begin with a whole frame, or with a header over the limit?"""
+        data = bytes(conn.incoming if self.stage == 3 else conn.incoming.view())
+        if len(data) < HEADER:
+            return False
+        (length,) = struct.unpack_from("<I", data)
+        return length > self.max_payload or len(data) >= HEADER + length
 
     def check_held(self, conn):
         """The connection's bytes: one request frame and a read, one reply and the mark."""
@@ -67,10 +79,10 @@ class Limits:
             self.check_memory(conn.outgoing, outgoing)
 
     def check_memory(self, buffer, bound):
-        """The block is at most twice what it had to hold, and none is kept for nothing."""
-        if len(buffer.memory) > 2 * bound:
+        """The block is at most twice what it had to hold, and small when it is empty."""
+        if len(buffer.memory) > max(2 * bound, self.small):
             raise Violation(f"a buffer of {len(buffer.memory)} bytes, where {bound} are needed")
-        if not buffer and buffer.memory:
+        if not buffer and len(buffer.memory) > self.small:
             raise Violation(f"an empty buffer keeps {len(buffer.memory)} bytes of memory")
 
 
@@ -101,9 +113,8 @@ class Simulation:
     def __init__(self, stage):
         self.stage = stage
         self.fakes = FakeModules()
-        self.modules = load_milestone(
-            stage, "app", "framing", "conn", "server", fakes=self.fakes.by_name()
-        )
+        names = ["app", "framing", "conn", "server"] + ["buffer"] * (stage == 4)
+        self.modules = load_milestone(stage, *names, fakes=self.fakes.by_name())
         self.respond = self.modules.conn.respond
         self.seen = Counter()
 

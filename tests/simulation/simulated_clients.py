@@ -381,7 +381,7 @@ class Clients:
             raise Violation("TCP_NODELAY was never set")
         refusals = [line for line in self.log if not line.startswith("127.0.0.1:")]
         if len(refusals) != kernel.episodes:
-            raise Violation(f"{kernel.episodes} times out of descriptors, logged {refusals}")
+            raise Violation(f"accept() failed {kernel.episodes} times, logged {refusals}")
         if self.stops_early:
             for client in self.all:
                 client.check_log(self.log_about(client))
