@@ -98,13 +98,14 @@ def test_each_message_is_taken_out_by_moving_a_pointer(conn_module):
     assert calls == [("moved", 0)] + 1000 * [("consumed", len(frame(b"PING")))]
 
 
-def test_nothing_is_answered_above_the_high_water_mark(conn_module):
-    conn_module.HIGH_WATER = 100
+@pytest.mark.parametrize(("mark", "replies"), [(100, 12), (90, 10)])
+def test_nothing_is_answered_above_the_high_water_mark(conn_module, mark, replies):
+    conn_module.HIGH_WATER = mark
     sock = Pieces(frame(b"PING") * 50, 16 * KIB, takes=[0])
     conn = conn_module.Conn(sock, ("127.0.0.1", 1))
     with pytest.raises(BlockingIOError):
         conn_module.handle_read(conn)
-    assert len(conn.outgoing) == 12 * len(frame(b"+PONG")), "the first that reach the mark"
+    assert len(conn.outgoing) == replies * len(frame(b"+PONG")), "the first that reach the mark"
     assert (conn.want_read, conn.want_write, conn.want_close) == (False, True, False)
     while conn.want_write:
         conn_module.handle_write(conn)
@@ -162,3 +163,11 @@ def test_a_dropped_peer_is_done_and_has_one_line(stage, caplog):
     assert conn.is_done()
     assert not conn.want_read and not conn.want_write
     assert caplog.messages == ["127.0.0.1:1: gone"]
+
+
+def test_replies_that_wait_already_count_for_the_high_water_mark(conn_module):
+    conn_module.HIGH_WATER = 90
+    sock = Pieces(frame(b"PING") * 50, 5 * len(frame(b"PING")), takes=[0, 0])
+    sock.arriving[1:] = [b"".join(sock.arriving[1:])]
+    conn = serve(conn_module, sock)
+    assert len(conn.outgoing) == 90
