@@ -3,8 +3,10 @@
 import select
 import socket
 import struct
+from types import SimpleNamespace
 
 import pytest
+from lab.wire import frame
 from loading import load_milestone
 
 SECONDS = 10  # nothing here takes longer
@@ -85,3 +87,39 @@ def test_a_reset_that_the_clock_finds_first_is_logged_once(server, idle, caplog)
     assert server.fd2conn == {}
     assert len(caplog.messages) == 1
     assert "idle" not in caplog.text
+
+
+def test_a_turn_that_takes_long_cuts_nobody_who_was_answered_in_it(caplog):
+    clock = SimpleNamespace(now=1000.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now)
+    modules = load_milestone(4, "server", "conn", fakes={"time": fake})
+    respond = modules.conn.respond
+
+    def slow(request):
+        clock.now += 6
+        return respond(request)
+
+    modules.conn.respond = slow
+    with modules.server.make_listener("127.0.0.1", 0) as listener:
+        server = modules.server.Server(listener, idle_timeout=5)
+        with socket.create_connection(listener.getsockname(), timeout=SECONDS) as client:
+            server.run_once()
+            client.sendall(frame(b"PING"))
+            server.run_once()
+            assert client.recv(100) == frame(b"+PONG")
+            (conn,) = server.fd2conn.values()
+            conn.sock.close()
+    assert caplog.messages == []
+
+
+def test_a_burst_of_newcomers_is_let_in_64_a_turn(server):
+    address = server.listener.getsockname()
+    clients = [socket.create_connection(address, timeout=SECONDS) for _ in range(70)]
+    try:
+        server.run_once()
+        assert len(server.fd2conn) == 64
+        server.run_once()
+        assert len(server.fd2conn) == 70
+    finally:
+        for client in clients:
+            client.close()
