@@ -5,10 +5,12 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo servers history history-save run start test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo play servers history history-save run start test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
 	@echo 'make demo             the four servers side by side, tried the same way'
+	@echo 'make demo STEPS="3.8 4.1 4.2 4.3"   the same for steps'
+	@echo 'make play             one prompt for all four (STEPS=: for steps)'
 	@echo 'make servers          start the four on ports 6401-6404 and wait for Ctrl-C'
 	@echo 'make run STEP=4.2     run the server of one step (PORT=6404: there)'
 	@echo 'make start STEP=3.4 DIR=../mine   the program before a step, and what to do'
@@ -26,7 +28,10 @@ help:
 	@echo 'make clean            remove all that these targets made, .venv too'
 
 demo:
-	@$(LAB) $(PYTHON) -m lab.demo
+	@$(LAB) $(PYTHON) -m lab.demo $(if $(STEPS),--steps $(STEPS))
+
+play:
+	@$(LAB) $(PYTHON) -m lab.play $(STEPS)
 
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers

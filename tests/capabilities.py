@@ -39,7 +39,10 @@ TABLE = {
     18: _row("more clients than file descriptors", "no no no yes"),
     19: _row("one client's flood does not starve another", "- no yes yes"),
     20: _row("small replies are never held back by the kernel", "- yes yes yes"),
-    21: _row("an idle connection costs about 2 KiB of memory", "no no no yes"),
+    21: _row("an idle connection costs about 2 KiB of memory", "no no yes yes"),
+    22: _row("listening and client sockets are non-blocking", "- - yes yes"),
+    23: _row("a connection's memory and descriptor are freed however it ends", "- - yes yes"),
+    24: _row("turns of the loop to let in N newcomers at once", "- - counted counted"),
 }
 STAGES = (1, 2, 3, 4)
 

@@ -308,7 +308,7 @@ def shows_no(item):
 
 def where_to_read(item, target):
     if item.path.stem == "test_stage1_commands":
-        return 'README.md, "The protocol"'
+        return 'tests/README.md, "The protocol"'
     # Who speaks frames finds nothing about them in the first milestone's README.
     stage = max(file_stage(item.path), 2 if target.framed else 1)
     return text.section(stage, shows_no(item))
