@@ -75,15 +75,17 @@ test: .venv/test-packages
 	  -n 2 --dist loadfile
 
 # Any python3 with pytest will do; without one .venv is made.  STAGE and SERVER
-# reach the suite through the environment, so their quotes need no care.
+# reach the suite through the environment, so their quotes need no care, and a $ in SERVER arrives.  It stops at
+# the first failure, which is the first thing to mend; ALL=1 goes on to the end.
 check: export STAGE := $(STAGE)
-check: export SERVER := $(SERVER)
+check: export JUDGED := $(value SERVER)
 check:
-	@if [ -z "$$STAGE" ] || [ -z "$$SERVER" ]; then \
+	@if [ -z "$$STAGE" ] || [ -z "$$JUDGED" ]; then \
 	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; exit 2; fi
-	@python=$(PYTHON); $$python -c 'import pytest' 2>/dev/null \
-	  || { python=$(VENV_PYTHON); $(MAKE) --no-print-directory .venv/test-packages; } \
-	  && $$python -m pytest tests
+	@python='$(PYTHON)'; "$$python" -c 'import pytest' 2>/dev/null \
+	  || { python='$(VENV_PYTHON)'; $(MAKE) --no-print-directory .venv/test-packages; } \
+	  && SERVER="$$JUDGED" "$$python" -m pytest tests $(if $(ALL),,-x) $(if $(TEST),-k $(TEST)) \
+	    $(if $(DIALECT),--dialect $(DIALECT))
 
 test-broken: .venv/test-packages
 	@$(VENV_PYTHON) -m pytest tests/broken/prove_broken.py tests/foreign/prove_foreign.py

@@ -1,7 +1,7 @@
 """A key-value server on blocking sockets: one client at a time, no framing.
 
-Whatever one recv() returns is taken for one request, and the reply is sent as
-it is.
+Whatever one recv() returns is treated as a complete request, and the reply is
+sent as it is.
 """
 
 import argparse
