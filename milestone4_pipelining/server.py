@@ -26,8 +26,7 @@ if not hasattr(select, "poll"):
 READ_EVENTS = select.POLLIN | select.POLLERR | select.POLLHUP
 WRITE_EVENTS = select.POLLOUT | select.POLLERR | select.POLLHUP
 NEWCOMERS = 64  # clients accepted in one turn of the loop
-# accept() failed for want of files or memory, and not because of its caller.
-OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # or of memory
 
 
 def make_listener(host, port):
@@ -116,8 +115,7 @@ class Server:
         for fd, conn in list(self.fd2conn.items()):
             if now - conn.last_active < self.idle_timeout:
                 continue
-            # Bytes may have come since poll(), if something held us up; and poll()
-            # speaks of room when much of it is free, but a little may be.
+            # Bytes may have come while we were busy; a little room poll() does not tell.
             handle_events(conn, select.POLLIN)
             handle_events(conn, select.POLLOUT)
             if now - conn.last_active >= self.idle_timeout and not conn.is_done():
@@ -219,9 +217,7 @@ def main():
     parser = argparse.ArgumentParser(description="Serve a dictionary over TCP.")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free (%(default)s)")
-    parser.add_argument(
-        "--idle-timeout", type=seconds, default=300, help="in seconds, 0: none (%(default)s)"
-    )
+    parser.add_argument("--idle-timeout", type=seconds, default=300, help="0: none (%(default)s s)")
     args = parser.parse_args()
     try:
         listener = make_listener(args.host, args.port)
