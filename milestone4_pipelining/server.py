@@ -89,7 +89,7 @@ class Server:
         # descriptor could be given to a new client while `ready` speaks of the old.
         for fd, _ in ready:
             conn = self.fd2conn.get(fd)
-            if conn and (conn.want_close or wanted_events(conn) != conn.registered):
+            if conn and wanted_events(conn) != conn.registered:
                 self.update(fd, conn)
         if time.monotonic() >= self.next_tick:
             self.handle_tick()

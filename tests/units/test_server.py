@@ -123,3 +123,14 @@ def test_a_burst_of_newcomers_is_let_in_64_a_turn(server):
     finally:
         for client in clients:
             client.close()
+
+
+def test_a_client_that_has_left_in_time_is_no_idle_one(server, idle, caplog):
+    client, conn = idle
+    client.close()
+    waiting = select.poll()
+    waiting.register(conn.sock, select.POLLIN)
+    assert waiting.poll(SECONDS * 1000), "waited for the end of the stream"
+    server.handle_tick()
+    assert server.fd2conn == {}
+    assert caplog.messages == [], "a clean end is no fault"
