@@ -5,13 +5,18 @@ client.py                     asks for commands at a prompt
 client.py < commands.txt      sends one command a line
 """
 
-import argparse
 import os
 import signal
-import socket
 import sys
 
-from framing import FrameError, read_frame, write_frame
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback, from the start
+    sys.path.insert(0, os.path.dirname(__file__))  # where framing.py is, for `python -P` too
+
+import argparse
+import socket
+
+from framing import MAX_PAYLOAD, FrameError, read_frame, write_frame
 
 try:
     import readline  # noqa: F401  gives input() editing and history
@@ -19,6 +24,7 @@ except ImportError:
     pass  # not every Python has it; the prompt works without
 
 DEFAULT_PORT = 6402
+READ_SIZE = 64 * 1024  # bytes of input that are taken at a time
 ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
@@ -69,36 +75,55 @@ def format_reply(reply):
 
 
 def show(text):
-    """Print one line at once, even into a pipe."""
+    """Print one line at once; the program ends, status 1, if it can't be written."""
+    line = text.encode() + b"\n"
     try:
-        print(text, flush=True)
+        while line:
+            line = line[os.write(sys.stdout.fileno(), line) :]
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `client.py < file | head -1`.
-        # Python would try to flush again at exit: give it a place to write to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(1)  # whoever read it has gone, as in `client.py < file | head -1`
+    except OSError as error:
+        sys.exit(f"client.py: cannot write to standard output: {error}")
 
 
 def typed_commands(prompt):
     """Ask for commands until the user ends it with Ctrl-D, exit or quit."""
+    # Ctrl-C leaves by an exception here, so that readline gives the terminal back.
+    signal.signal(signal.SIGINT, lambda signum, frame: sys.exit(130))
+    sys.stdin.reconfigure(errors="surrogateescape")  # any byte passes, as in fsencode()
     while True:
         try:
-            line = input(prompt)
+            line = input(prompt if sys.stdout.isatty() else "")
         except EOFError:
-            print()
+            show("")
             return
+        except OSError as error:
+            raise ValueError(f"cannot read standard input: {error}") from error
         if line.strip() in ("exit", "quit"):
             return
         if line:
             yield os.fsencode(line)
 
 
-def piped_commands():
-    """Read a command a line from standard input; empty lines are skipped."""
-    for line in sys.stdin.buffer:
-        request = line[:-1] if line.endswith(b"\n") else line
-        if request:
-            yield request
+def read_input():
+    """What standard input has at the moment; b"" at its end, ValueError if it can't be read."""
+    try:
+        # Not through sys.stdin, which takes "nothing there yet" for the end.
+        return os.read(sys.stdin.fileno(), READ_SIZE)
+    except OSError as error:
+        raise ValueError(f"cannot read standard input: {error}") from error
+
+
+def piped_batches():
+    """Read a command a line: yields lists of those that have come, without empty ones."""
+    rest = b""
+    while chunk := read_input():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield [line for line in lines if line]
+        if len(rest) > MAX_PAYLOAD:
+            raise ValueError(f"a line of over {MAX_PAYLOAD} bytes")
+    if rest:
+        yield [rest]
 
 
 def run(sock, command, prompt):
@@ -108,7 +133,7 @@ def run(sock, command, prompt):
     elif sys.stdin.isatty():
         requests = typed_commands(prompt)
     else:
-        requests = piped_commands()
+        requests = (request for batch in piped_batches() for request in batch)
     for request in requests:
         send_request(sock, request)
         show(format_reply(receive_reply(sock)))
@@ -123,20 +148,18 @@ def parse_options():
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="its port (%(default)s)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after all options")
     options = parser.parse_args()
+    if options.command[:1] == ["--"]:
+        del options.command[0]  # it ends the options, and is no part of the command
     if not 0 < options.port < 65536:
         parser.error("--port takes 1 to 65535")
+    if sys.stdout is None:
+        sys.exit("client.py: standard output is closed")
     if not options.command and sys.stdin is None:
-        parser.error("there is no command, and standard input is closed")
+        sys.exit("client.py: there is no command, and standard input is closed")
     return options
 
 
-def stop(signum, frame):
-    """Ctrl-C: leave by an exception, so that readline gives the terminal back."""
-    sys.exit(130)
-
-
 def main():
-    signal.signal(signal.SIGINT, stop)
     options = parse_options()
     server = f"{options.host}:{options.port}"
     try:

@@ -6,12 +6,17 @@ client.py < commands.txt      sends one command a line
 client.py --pipeline < commands.txt      the same, without waiting for each reply
 """
 
-import argparse
 import os
-import queue
 import signal
-import socket
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback, from the start
+    sys.path.insert(0, os.path.dirname(__file__))  # where framing.py is, for `python -P` too
+
+import argparse
+import queue
+import socket
 import threading
 
 from framing import MAX_PAYLOAD, FrameError, encode_frame, read_frame, write_all, write_frame
@@ -22,8 +27,8 @@ except ImportError:
     pass  # not every Python has it; the prompt works without
 
 DEFAULT_PORT = 6404
-BATCH_SIZE = 64 * 1024  # bytes of input that are sent at a time
-WINDOW = 16  # batches that may wait for their replies
+READ_SIZE = 64 * 1024  # bytes of input that are taken at a time
+WINDOW = 16  # such batches that may wait for their replies
 ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
@@ -74,36 +79,55 @@ def format_reply(reply):
 
 
 def show(text):
-    """Print one line at once, even into a pipe."""
+    """Print one line at once; the program ends, status 1, if it can't be written."""
+    line = text.encode() + b"\n"
     try:
-        print(text, flush=True)
+        while line:
+            line = line[os.write(sys.stdout.fileno(), line) :]
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `client.py < file | head -1`.
-        # Python would try to flush again at exit: give it a place to write to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(1)  # whoever read it has gone, as in `client.py < file | head -1`
+    except OSError as error:
+        sys.exit(f"client.py: cannot write to standard output: {error}")
 
 
 def typed_commands(prompt):
     """Ask for commands until the user ends it with Ctrl-D, exit or quit."""
+    # Ctrl-C leaves by an exception here, so that readline gives the terminal back.
+    signal.signal(signal.SIGINT, lambda signum, frame: sys.exit(130))
+    sys.stdin.reconfigure(errors="surrogateescape")  # any byte passes, as in fsencode()
     while True:
         try:
-            line = input(prompt)
+            line = input(prompt if sys.stdout.isatty() else "")
         except EOFError:
-            print()
+            show("")
             return
+        except OSError as error:
+            raise ValueError(f"cannot read standard input: {error}") from error
         if line.strip() in ("exit", "quit"):
             return
         if line:
             yield os.fsencode(line)
 
 
-def piped_commands():
-    """Read a command a line from standard input; empty lines are skipped."""
-    for line in sys.stdin.buffer:
-        request = line[:-1] if line.endswith(b"\n") else line
-        if request:
-            yield request
+def read_input():
+    """What standard input has at the moment; b"" at its end, ValueError if it can't be read."""
+    try:
+        # Not through sys.stdin, which takes "nothing there yet" for the end.
+        return os.read(sys.stdin.fileno(), READ_SIZE)
+    except OSError as error:
+        raise ValueError(f"cannot read standard input: {error}") from error
+
+
+def piped_batches():
+    """Read a command a line: yields lists of those that have come, without empty ones."""
+    rest = b""
+    while chunk := read_input():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield [line for line in lines if line]
+        if len(rest) > MAX_PAYLOAD:
+            raise ValueError(f"a line of over {MAX_PAYLOAD} bytes")
+    if rest:
+        yield [rest]
 
 
 def run(sock, command, prompt):
@@ -113,7 +137,7 @@ def run(sock, command, prompt):
     elif sys.stdin.isatty():
         requests = typed_commands(prompt)
     else:
-        requests = piped_commands()
+        requests = (request for batch in piped_batches() for request in batch)
     for request in requests:
         send_request(sock, request)
         show(format_reply(receive_reply(sock)))
@@ -139,27 +163,13 @@ def run_pipeline(sock):
 def send_batches(sock, due):
     """Send standard input, a frame a line; what goes wrong is put into `due`."""
     try:
-        for lines in read_batches():
-            frames = [encode_frame(line) for line in lines if line]
-            due.put(len(frames))
-            write_all(sock, b"".join(frames))
+        for batch in piped_batches():
+            frames = b"".join(map(encode_frame, batch))
+            due.put(len(batch))
+            write_all(sock, frames)
         due.put(None)
     except (OSError, ValueError) as error:
         due.put(error)
-
-
-def read_batches():
-    """Yield lists of lines, each of what standard input has at the moment."""
-    # Not through sys.stdin: the lock that a thread holds while it waits there
-    # would abort Python's exit when the server is lost meanwhile.
-    stdin = sys.stdin.fileno()
-    rest = b""
-    while chunk := os.read(stdin, BATCH_SIZE):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield lines
-        if len(rest) > MAX_PAYLOAD:
-            raise ValueError(f"a line of over {MAX_PAYLOAD} bytes")
-    yield [rest]
 
 
 def parse_options():
@@ -174,22 +184,20 @@ def parse_options():
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after all options")
     options = parser.parse_args()
+    if options.command[:1] == ["--"]:
+        del options.command[0]  # it ends the options, and is no part of the command
     if not 0 < options.port < 65536:
         parser.error("--port takes 1 to 65535")
+    if sys.stdout is None:
+        sys.exit("client.py: standard output is closed")
     if not options.command and sys.stdin is None:
-        parser.error("there is no command, and standard input is closed")
+        sys.exit("client.py: there is no command, and standard input is closed")
     if options.pipeline and options.command:
         parser.error("--pipeline reads its commands from standard input")
     return options
 
 
-def stop(signum, frame):
-    """Ctrl-C: leave by an exception, so that readline gives the terminal back."""
-    sys.exit(130)
-
-
 def main():
-    signal.signal(signal.SIGINT, stop)
     options = parse_options()
     server = f"{options.host}:{options.port}"
     try:
