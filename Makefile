@@ -5,11 +5,17 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo servers test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo play servers history history-save run start test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
-	@echo 'make demo             the four servers side by side, the same scenes against each'
+	@echo 'make demo             the four servers side by side, tried the same way'
+	@echo 'make demo STEPS="3.8 4.1 4.2 4.3"   the same for steps'
+	@echo 'make play             one prompt for all four (STEPS=: for steps)'
 	@echo 'make servers          start the four on ports 6401-6404 and wait for Ctrl-C'
+	@echo 'make run STEP=4.2     run the server of one step (PORT=6404: there)'
+	@echo 'make start STEP=3.4 DIR=../mine   the program before a step, and what to do'
+	@echo 'make history          history/: all steps as a git repository, to read and to change'
+	@echo 'make history-save     write the steps and the milestones from history/'
 	@echo 'make test             check our four servers'
 	@echo 'make check STAGE=2 SERVER="./mine --port {port}"   check yours (needs pytest)'
 	@echo 'make test-broken      prove that the suite catches every wrong server and passes every right one'
@@ -22,10 +28,28 @@ help:
 	@echo 'make clean            remove all that these targets made, .venv too'
 
 demo:
-	@$(LAB) $(PYTHON) -m lab.demo
+	@$(LAB) $(PYTHON) -m lab.demo $(if $(STEPS),--steps $(STEPS))
+
+play:
+	@$(LAB) $(PYTHON) -m lab.play $(STEPS)
 
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers
+
+history:
+	@$(LAB) $(PYTHON) -m lab.history build
+
+history-save:
+	@$(LAB) $(PYTHON) -m lab.history save
+
+run:
+	@if [ -z '$(STEP)' ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
+	@$(LAB) $(PYTHON) -m lab.history run $(STEP) $(PORT)
+
+start:
+	@if [ -z '$(STEP)' ] || [ -z '$(DIR)' ]; then \
+	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
+	@$(LAB) $(PYTHON) -m lab.history start $(STEP) '$(DIR)'
 
 # Some Debians have venv without pip, others neither; then pip installs from outside.
 $(VENV_PYTHON):
@@ -51,15 +75,17 @@ test: .venv/test-packages
 	  -n 2 --dist loadfile
 
 # Any python3 with pytest will do; without one .venv is made.  STAGE and SERVER
-# reach the suite through the environment, so their quotes need no care.
+# reach the suite through the environment, so their quotes need no care, and a $ in SERVER arrives.  It stops at
+# the first failure, which is the first thing to mend; ALL=1 goes on to the end.
 check: export STAGE := $(STAGE)
-check: export SERVER := $(SERVER)
+check: export JUDGED := $(value SERVER)
 check:
-	@if [ -z "$$STAGE" ] || [ -z "$$SERVER" ]; then \
+	@if [ -z "$$STAGE" ] || [ -z "$$JUDGED" ]; then \
 	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; exit 2; fi
-	@python=$(PYTHON); $$python -c 'import pytest' 2>/dev/null \
-	  || { python=$(VENV_PYTHON); $(MAKE) --no-print-directory .venv/test-packages; } \
-	  && $$python -m pytest tests
+	@python='$(PYTHON)'; "$$python" -c 'import pytest' 2>/dev/null \
+	  || { python='$(VENV_PYTHON)'; $(MAKE) --no-print-directory .venv/test-packages; } \
+	  && SERVER="$$JUDGED" "$$python" -m pytest tests $(if $(ALL),,-x) $(if $(TEST),-k $(TEST)) \
+	    $(if $(DIALECT),--dialect $(DIALECT))
 
 test-broken: .venv/test-packages
 	@$(VENV_PYTHON) -m pytest tests/broken/prove_broken.py tests/foreign/prove_foreign.py
@@ -71,13 +97,13 @@ soak:
 	@$(PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
 
 notebooks: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m lab.execute
+	@$(LAB) $(VENV_PYTHON) -m lab.publish.execute
 
 lab: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 site: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m lab.site
+	@$(LAB) $(VENV_PYTHON) -m lab.publish.site
 
 bench: .venv/notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.bench $(if $(QUICK),--quick)

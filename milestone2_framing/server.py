@@ -5,14 +5,19 @@ A request is the payload of one frame, and so is its reply.
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
+
+# Where the other modules are: `python -P` does not look there by itself.
+sys.path.insert(0, os.path.dirname(__file__))
 
 from app import respond
 from framing import FrameError, read_frame, write_frame
 
 DEFAULT_PORT = 6402
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def make_listener(host, port):
@@ -54,11 +59,16 @@ def serve_client(sock):
 
 def serve_forever(listener):
     """Serve the clients one after the other; the next one waits in the kernel."""
+    accept_failing = False
     while True:
         try:
             sock, address = listener.accept()
-        except ConnectionAbortedError:
-            continue  # it has given up in the meantime
+        except OSError as error:  # this caller has given up, or no file descriptor is left
+            if not accept_failing:
+                logging.warning("cannot accept: %s", error)
+            accept_failing = True
+            continue
+        accept_failing = False
         host, port = address or ("?", 0)  # macOS forgets who has given up
         # The socket is closed however serve_client() ends, and the fault of
         # one client must not end the server.
@@ -67,19 +77,37 @@ def serve_forever(listener):
                 serve_client(sock)
             except (FrameError, OSError) as error:
                 logging.warning("%s:%d: %s", host, port, error)
+            except MemoryError:
+                logging.warning("%s:%d: no memory for its request", host, port)
 
 
 def stop(signum, frame):
     """Leave wherever the server is; sockets are closed on the way out."""
-    # A second Ctrl-C must not interrupt the closing.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A second signal must not interrupt the closing: one that still comes is
+    # blocked, and for one that Python has already noted there is nothing to do.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, do_nothing)
     sys.exit(0)
 
 
+def do_nothing(signum, frame):
+    pass
+
+
+def announce(listener):
+    """Say on standard output that the server listens, and where."""
+    host, port = listener.getsockname()
+    try:
+        # Not print(): what that can't write, Python tries to write again at exit.
+        os.write(1, f"listening on {host}:{port}\n".encode())
+    except OSError as error:
+        sys.exit(f"server.py: cannot write to standard output ({error})")
+
+
 def main():
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
     logging.basicConfig(format="%(message)s")
     parser = argparse.ArgumentParser(description="Serve a dictionary over TCP.")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
@@ -93,8 +121,7 @@ def main():
             "choose another --host or --port (--port 0 takes a free one)"
         )
     with listener:
-        host, port = listener.getsockname()
-        print(f"listening on {host}:{port}", flush=True)
+        announce(listener)
         serve_forever(listener)
 
 

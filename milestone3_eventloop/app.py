@@ -18,18 +18,20 @@ NAME_SHOWN = 64  # bytes of an unknown command's name that the error repeats
 store = {}
 
 
-def respond(request):
+def respond(request: bytes) -> bytes:
     """Run one request.
 
     request: the command line, as bytes; any bytes are allowed.
     Returns the reply with its type byte, as bytes.  Every mistake in the
     request is answered by a `-ERR` reply; nothing is raised.
     """
+    if not request:
+        return b"-ERR empty command"
     name, space, argument = request.partition(b" ")
     # Most clients send capitals already: look that up before making a copy.
     command = COMMANDS.get(name) or COMMANDS.get(name.upper())
     if command is None:
-        return unknown_command(name) if request else b"-ERR empty command"
+        return unknown_command(name)
     # "GET " has one argument, the empty key; "GET" has none.
     return command(argument if space else None)
 

@@ -9,7 +9,7 @@ import logging
 from app import respond
 from framing import HEADER_SIZE, FrameError, decode_length, encode_frame
 
-READ_SIZE = 64 * 1024  # bytes taken from the kernel at a time
+READ_SIZE = 16 * 1024  # bytes taken from the kernel at a time
 
 
 class Conn:
@@ -27,10 +27,13 @@ class Conn:
         self.want_read = True
         self.want_write = False
         self.want_close = False
-        self.faulty = False  # its line is in the log
+        self.faulty = False  # its fault has been logged
         self.incoming = b""  # received, not yet answered
         self.outgoing = b""  # answered, not yet sent
-        self.chunk = bytearray(READ_SIZE)  # what one recv_into() fills
+
+    def is_done(self):
+        """Is nothing left to do but to close the connection?"""
+        return self.want_close and not self.outgoing
 
 
 def handle_read(conn):
@@ -38,40 +41,43 @@ def handle_read(conn):
 
     Raises OSError if the peer vanished, BlockingIOError if nothing had come.
     """
-    count = conn.sock.recv_into(conn.chunk)
-    if count == 0:  # end of file: the peer sends no more
+    data = conn.sock.recv(READ_SIZE)
+    if not data:  # end of file: the peer sends no more
         if conn.incoming:
             log_fault(conn, "closed inside a frame")
-        conn.want_read = False
         conn.want_close = True
-        return
-    conn.incoming += conn.chunk[:count]
-    answer_next(conn)
+    conn.incoming += data
+    answer(conn)
 
 
 def handle_write(conn):
-    """Send what the kernel takes; once all is sent, answer the next request.
+    """Send what the kernel takes, then answer what had to wait until now.
 
     Raises OSError if the peer vanished, BlockingIOError if there was no room.
     """
     sent = conn.sock.send(conn.outgoing)
     conn.outgoing = conn.outgoing[sent:]
-    if not conn.outgoing:
-        # The next request may have come along with the last one.  The kernel
-        # does not hold it any more, so poll() would never tell us about it.
-        answer_next(conn)
+    # More requests may have come along with the last one.  The kernel does not
+    # hold them any more, so poll() would never tell us about them.
+    answer(conn)
 
 
-def answer_next(conn):
-    """Set the flags: write if there was a request to answer, else read on."""
+def answer(conn):
+    """Answer one request, unless a reply still waits, and set the flags.
+
+    After this something waits in `outgoing`, or no complete request waits in
+    `incoming`.  So there is always an event that goes on with the connection.
+    """
     try:
-        answered = try_one_request(conn)
+        if not conn.outgoing:
+            try_one_request(conn)
     except FrameError as error:
-        answered = refuse(conn, error)
+        refuse(conn, error)
+    unsent = len(conn.outgoing)
+    conn.want_write = unsent > 0
     # Reading stops while a reply waits: a client that never reads its replies
-    # must not make us collect them.
-    conn.want_write = answered
-    conn.want_read = not answered
+    # must not make us collect its requests.
+    conn.want_read = not conn.want_write and not conn.want_close
 
 
 def try_one_request(conn):
@@ -85,25 +91,25 @@ def try_one_request(conn):
     end = HEADER_SIZE + decode_length(conn.incoming)
     if len(conn.incoming) < end:
         return False
-    conn.outgoing = encode_frame(respond(conn.incoming[HEADER_SIZE:end]))
+    conn.outgoing += encode_frame(respond(conn.incoming[HEADER_SIZE:end]))
     # Everything behind the request is copied to the front of a new object.
     conn.incoming = conn.incoming[end:]
     return True
 
 
 def refuse(conn, error):
-    """The peer broke the protocol: say so, send that, and close."""
+    """The peer broke the protocol: say so, and close once that is sent."""
     log_fault(conn, error)
     conn.incoming = b""  # nothing in it can be made sense of
-    conn.outgoing = encode_frame(f"-ERR {error}".encode())
+    conn.outgoing += encode_frame(f"-ERR {error}".encode())
     conn.want_close = True
-    return True
 
 
 def drop(conn, reason):
     """The peer is gone, or as good as gone: close without sending the rest."""
     log_fault(conn, reason)
     conn.outgoing = b""
+    conn.want_read = conn.want_write = False
     conn.want_close = True
 
 

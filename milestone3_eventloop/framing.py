@@ -7,6 +7,8 @@ return half a message or two and a half.  A frame says where a message ends:
 """
 
 import struct
+from socket import socket
+from typing import Optional
 
 HEADER = struct.Struct("<I")
 HEADER_SIZE = HEADER.size
@@ -17,25 +19,25 @@ class FrameError(Exception):
     """The peer broke the protocol: nothing after this can be made sense of."""
 
 
-def decode_length(data):
-    """The payload's length from a frame's first four bytes.
+def decode_length(data: bytes, offset: int = 0) -> int:
+    """The payload's length from the four bytes of a header, at `offset` in `data`.
 
     Raises FrameError for a length over MAX_PAYLOAD.
     """
-    (length,) = HEADER.unpack_from(data)
+    (length,) = HEADER.unpack_from(data, offset)
     if length > MAX_PAYLOAD:
         raise FrameError(f"payload of {length} bytes exceeds {MAX_PAYLOAD}")
     return length
 
 
-def encode_frame(payload):
+def encode_frame(payload: bytes) -> bytes:
     """The payload with its header in front; ValueError if it is too long."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"payload of {len(payload)} bytes exceeds {MAX_PAYLOAD}")
     return HEADER.pack(len(payload)) + payload
 
 
-def read_full(sock, count):
+def read_full(sock: socket, count: int) -> Optional[bytes]:
     """Read exactly `count` bytes, however many recv() calls that takes.
 
     Returns the bytes, or None if the stream ends before the first of them: a
@@ -52,7 +54,7 @@ def read_full(sock, count):
     return bytes(received)
 
 
-def write_all(sock, data):
+def write_all(sock: socket, data: bytes) -> None:
     """Write all of `data`, however many send() calls that takes.
 
     Raises OSError as send() does; nobody knows then how much has arrived.
@@ -62,7 +64,7 @@ def write_all(sock, data):
         rest = rest[sock.send(rest) :]
 
 
-def read_frame(sock):
+def read_frame(sock: socket) -> Optional[bytes]:
     """Read one frame.
 
     Returns its payload (b"" is one), or None if the stream ends between
@@ -78,6 +80,6 @@ def read_frame(sock):
     return payload
 
 
-def write_frame(sock, payload):
+def write_frame(sock: socket, payload: bytes) -> None:
     """Write one frame in one piece: two writes could become two segments."""
     write_all(sock, encode_frame(payload))

@@ -5,14 +5,24 @@ A request is the payload of one frame, and so is its reply.
 
 import argparse
 import logging
+import os
 import select
 import signal
 import socket
 import sys
 
+# Where the other modules are: `python -P` does not look there by itself.
+sys.path.insert(0, os.path.dirname(__file__))
+
 from conn import Conn, drop, handle_read, handle_write
 
 DEFAULT_PORT = 6403
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+if not hasattr(select, "poll"):
+    sys.exit("server.py: no poll() on this system; on Windows, run it under WSL")
+# poll() adds POLLERR and POLLHUP unasked: recv() or send() then tells what is wrong.
+READ_EVENTS = select.POLLIN | select.POLLERR | select.POLLHUP
+WRITE_EVENTS = select.POLLOUT | select.POLLERR | select.POLLHUP
 
 
 def make_listener(host, port):
@@ -73,7 +83,7 @@ class Server:
         # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
         # descriptor could be given to a new client while `ready` speaks of the old.
         for fd, conn in list(self.fd2conn.items()):
-            if conn.want_close and not conn.outgoing:
+            if conn.is_done():
                 del self.fd2conn[fd]
                 conn.sock.close()
 
@@ -83,7 +93,7 @@ class Server:
             sock, address = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # it has given up in the meantime
-        except OSError as error:  # out of descriptors, most likely
+        except OSError as error:  # no file descriptor is left, most likely
             if not self.accept_failing:
                 logging.warning("cannot accept: %s", error)
             self.accept_failing = True
@@ -104,38 +114,49 @@ def wanted_events(conn):
 
 
 def handle_events(conn, events):
-    """Call the handlers that `events` asks for; a fault ends this connection only.
-
-    poll() adds POLLERR and POLLHUP unasked.  Whichever handler is wanted is
-    called for them too, and recv() or send() tells what is the matter.
-    """
+    """Call the handlers that `events` asks for; a fault ends this connection only."""
     try:
-        # & ~POLLOUT: is there any other bit, POLLIN, POLLERR or POLLHUP?
-        if conn.want_read and events & ~select.POLLOUT:
+        if conn.want_read and events & READ_EVENTS:
             handle_read(conn)
         # The flag is looked at again: the first handler may have changed it.
-        if conn.want_write and events & ~select.POLLIN:
+        if conn.want_write and events & WRITE_EVENTS:
             handle_write(conn)
     except BlockingIOError:
         pass  # not ready after all; poll() will tell
     except OSError as error:
         drop(conn, error)
+    except MemoryError:
+        drop(conn, "no memory for its request")
 
 
 def stop(signum, frame):
     """Leave wherever the server is; sockets are closed on the way out."""
-    # A second Ctrl-C must not interrupt the closing.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A second signal must not interrupt the closing: one that still comes is
+    # blocked, and for one that Python has already noted there is nothing to do.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, do_nothing)
     sys.exit(0)
 
 
+def do_nothing(signum, frame):
+    pass
+
+
+def announce(listener):
+    """Say on standard output that the server listens, and where."""
+    host, port = listener.getsockname()
+    try:
+        # Not print(): what that can't write, Python tries to write again at exit.
+        os.write(1, f"listening on {host}:{port}\n".encode())
+    except OSError as error:
+        sys.exit(f"server.py: cannot write to standard output ({error})")
+
+
 def main():
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
     logging.basicConfig(format="%(message)s")
-    if not hasattr(select, "poll"):
-        sys.exit("server.py: no poll() on this system; on Windows, run it under WSL")
     parser = argparse.ArgumentParser(description="Serve a dictionary over TCP.")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free (%(default)s)")
@@ -148,8 +169,7 @@ def main():
             "choose another --host or --port (--port 0 takes a free one)"
         )
     with listener:
-        host, port = listener.getsockname()
-        print(f"listening on {host}:{port}", flush=True)
+        announce(listener)
         Server(listener).serve_forever()
 
 

@@ -9,11 +9,10 @@ import time
 
 from app import respond
 from buffer import Buffer
-from framing import HEADER, HEADER_SIZE, MAX_PAYLOAD, encode_frame
+from framing import HEADER_SIZE, FrameError, decode_length, encode_frame
 
-# A value of 64 KiB fits.  From 128 KiB on, malloc() asks the kernel at each recv().
-READ_SIZE = 96 * 1024  # bytes taken from the kernel at a time
-HIGH_WATER = 1024 * 1024  # bytes of unsent replies; no request is run above it
+READ_SIZE = 16 * 1024  # bytes taken from the kernel at a time
+HIGH_WATER = 1024 * 1024  # bytes of unsent replies; no request is answered above it
 
 
 class Conn:
@@ -29,22 +28,6 @@ class Conn:
     in PyPy.
     """
 
-    # No __dict__: that halves what an idle connection costs.
-    __slots__ = (
-        "sock",
-        "peer",
-        "want_read",
-        "want_write",
-        "want_close",
-        "faulty",
-        "incoming",
-        "outgoing",
-        "needed",
-        "changed",
-        "registered",
-        "last_active",
-    )
-
     def __init__(self, sock, address):
         self.sock = sock
         host, port = address or ("?", 0)  # macOS forgets who has given up
@@ -52,19 +35,21 @@ class Conn:
         self.want_read = True
         self.want_write = False
         self.want_close = False
-        self.faulty = False  # its line is in the log
+        self.faulty = False  # its fault has been logged
         self.incoming = Buffer()  # received, not yet answered
+        self.replies = []  # of this visit, not yet in `outgoing`
         self.outgoing = Buffer()  # answered, not yet sent
-        self.needed = HEADER_SIZE  # bytes without which no request is complete
-        self.changed = False  # flags were set that the loop has not seen
-        self.registered = 0  # the events that poll() was told of
+        self.registered = 0  # the events that poll() has been told of
         self.last_active = time.monotonic()  # when a byte last moved, in seconds
 
+    def is_done(self):
+        """Is nothing left to do but to close the connection?"""
+        return self.want_close and not self.outgoing
 
-def handle_read(conn, now):
+
+def handle_read(conn):
     """Take in what has arrived and answer all requests that are complete.
 
-    now: the time of this turn of the loop, in seconds.
     Raises OSError if the peer vanished, BlockingIOError if nothing had come.
     """
     data = conn.sock.recv(READ_SIZE)
@@ -72,102 +57,87 @@ def handle_read(conn, now):
         if conn.incoming:
             log_fault(conn, "closed inside a frame")
         conn.want_close = True
-        set_flags(conn)
-        return
-    conn.last_active = now
+    else:
+        conn.last_active = time.monotonic()
     conn.incoming.append(data)
-    try_all_requests(conn)
+    answer(conn)
+    if conn.want_write:
+        # Optimistic: the kernel nearly always has room.  If it has none, that
+        # raises BlockingIOError, and the loop waits for POLLOUT as ever.
+        handle_write(conn)
 
 
-def handle_write(conn, now):
-    """Send what the kernel takes, then answer requests that had to wait.
+def handle_write(conn):
+    """Send what the kernel takes, then answer what had to wait until now.
 
-    now: the time of this turn of the loop, in seconds.
     Raises OSError if the peer vanished, BlockingIOError if there was no room.
     """
     sent = conn.sock.send(conn.outgoing.view())
-    conn.last_active = now
+    conn.last_active = time.monotonic()
     conn.outgoing.consume(sent)
-    set_flags(conn)
-    # Requests above the high-water mark were left in `incoming`.  The kernel
-    # does not hold them any more, so poll() would never tell us about them.
-    try_all_requests(conn)
+    # More requests may have come along with the last one.  The kernel does not
+    # hold them any more, so poll() would never tell us about them.
+    answer(conn)
 
 
-def try_all_requests(conn):
-    """Answer every complete request in `incoming`, up to the high-water mark.
+def answer(conn):
+    """Answer every complete request, up to the high-water mark, and set the flags.
 
-    One visit reads at most READ_SIZE and makes at most HIGH_WATER of replies
-    and one more, so no connection keeps the others waiting for long.
+    After this something waits in `outgoing`, or no complete request waits in
+    `incoming`.  So there is always an event that goes on with the connection.
     """
-    incoming, outgoing, replies = conn.incoming, conn.outgoing, []
-    # These are their lengths.  The calls of len() would cost 2 % of a message.
-    waiting = outgoing.data_end - outgoing.data_begin
-    if waiting >= HIGH_WATER or incoming.data_end - incoming.data_begin < conn.needed:
-        return
-    conn.needed = HEADER_SIZE
-    memory = incoming.freeze()  # slices of it are bytes, as respond() takes them
-    begin, data_end = incoming.data_begin, incoming.data_end
-    while waiting < HIGH_WATER and data_end - begin >= HEADER_SIZE:
-        (length,) = HEADER.unpack_from(memory, begin)
-        if length > MAX_PAYLOAD:
-            replies.append(refuse(conn, length))
-            begin = data_end  # nothing behind it can be made sense of
-            break
-        end = begin + HEADER_SIZE + length
-        if end > data_end:
-            conn.needed = end - begin
-            break
-        reply = respond(memory[begin + HEADER_SIZE : end])
-        replies.append(HEADER.pack(len(reply)) + reply)
-        waiting += HEADER_SIZE + len(reply)
-        begin = end
-    incoming.consume(begin - incoming.data_begin)
-    send_replies(conn, b"".join(replies))
+    conn.room = HIGH_WATER - len(conn.outgoing)
+    try:
+        while conn.room > 0 and try_one_request(conn):
+            pass
+    except FrameError as error:
+        refuse(conn, error)
+    if conn.replies:
+        conn.outgoing.append(b"".join(conn.replies))
+        conn.replies.clear()
+    unsent = len(conn.outgoing)
+    conn.want_write = unsent > 0
+    # Reading stops at the high-water mark: a client that never reads its replies
+    # must not make us collect its requests.
+    conn.want_read = unsent < HIGH_WATER and not conn.want_close
 
 
-def send_replies(conn, replies):
-    """Send what the kernel takes; `outgoing` keeps the rest for handle_write.
+def try_one_request(conn):
+    """Answer the first request in `incoming`, if all of it is there.
 
-    All replies at once: calls for each of them would cost as much as it does.
-    Optimistic: the kernel nearly always has room, and asking poll() first would
-    cost a turn of the loop.
+    Returns True if a reply went to `outgoing`, False if bytes are missing: that
+    is no error, more will come.  Raises FrameError for a length over the limit.
     """
-    sent = 0
-    # Not ahead of older replies; and above the high-water mark more requests may
-    # wait to be answered, which are for handle_write, when others had their turn.
-    if not conn.want_write and 0 < len(replies) < HIGH_WATER:
-        try:
-            sent = conn.sock.send(replies)
-        except BlockingIOError:
-            sent = 0
-    if sent < len(replies):
-        conn.outgoing.append(replies[sent:])
-        set_flags(conn)
+    incoming = conn.incoming
+    available = len(incoming)
+    if available < HEADER_SIZE:
+        return False
+    end = HEADER_SIZE + decode_length(incoming.memory, incoming.data_begin)
+    if available < end:
+        return False
+    begin = incoming.data_begin
+    reply = encode_frame(respond(bytes(incoming.memory[begin + HEADER_SIZE : begin + end])))
+    conn.replies.append(reply)
+    conn.room -= len(reply)
+    # A pointer is moved; what is behind the request stays where it is.
+    incoming.consume(end)
+    return True
 
 
-def refuse(conn, length):
-    """The peer broke the protocol: return the last reply, after which to close."""
-    reason = f"payload of {length} bytes exceeds {MAX_PAYLOAD}"
-    log_fault(conn, reason)
+def refuse(conn, error):
+    """The peer broke the protocol: say so, and close once that is sent."""
+    log_fault(conn, error)
+    conn.incoming.clear()  # nothing in it can be made sense of
+    conn.replies.append(encode_frame(f"-ERR {error}".encode()))
     conn.want_close = True
-    set_flags(conn)
-    return encode_frame(f"-ERR {reason}".encode())
-
-
-def set_flags(conn):
-    """Write what is left; read on unless the peer leaves too many replies unread."""
-    conn.want_write = len(conn.outgoing) > 0
-    conn.want_read = len(conn.outgoing) < HIGH_WATER and not conn.want_close
-    conn.changed = True
 
 
 def drop(conn, reason):
     """The peer is gone, or as good as gone: close without sending the rest."""
     log_fault(conn, reason)
-    conn.outgoing.release()
+    conn.outgoing.clear()
+    conn.want_read = conn.want_write = False
     conn.want_close = True
-    set_flags(conn)
 
 
 def log_fault(conn, reason):

@@ -4,16 +4,29 @@ A request is the payload of one frame, and so is its reply.
 """
 
 import argparse
+import errno
 import logging
+import os
 import select
 import signal
 import socket
 import sys
 import time
 
+# Where the other modules are: `python -P` does not look there by itself.
+sys.path.insert(0, os.path.dirname(__file__))
+
 from conn import Conn, drop, handle_read, handle_write
 
 DEFAULT_PORT = 6404
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+if not hasattr(select, "poll"):
+    sys.exit("server.py: no poll() on this system; on Windows, run it under WSL")
+# poll() adds POLLERR and POLLHUP unasked: recv() or send() then tells what is wrong.
+READ_EVENTS = select.POLLIN | select.POLLERR | select.POLLHUP
+WRITE_EVENTS = select.POLLOUT | select.POLLERR | select.POLLHUP
+NEWCOMERS = 64  # clients accepted in one turn of the loop
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # or of memory
 
 
 def make_listener(host, port):
@@ -44,13 +57,10 @@ class Server:
         self.listener = listener
         self.fd2conn = {}  # open connections by file descriptor
         self.accept_failing = False
-        # select.epoll() has the same methods and bits, but counts in seconds:
-        # "select.epoll(), 1" is all there is to change.
-        self.poller, second = select.poll(), 1000
+        self.poller = select.poll()
         self.poller.register(listener, select.POLLIN)
-        self.idle_timeout = idle_timeout
+        self.idle_timeout = idle_timeout  # seconds, 0: none
         self.tick = min(1.0, idle_timeout / 4) if idle_timeout else 1.0
-        self.poll_timeout = self.tick * second
         self.next_tick = time.monotonic() + self.tick
 
     def serve_forever(self):
@@ -66,42 +76,37 @@ class Server:
         # 1. Set up: poll() still knows what each connection wants.
 
         # 2. Wait: the only place where the server sleeps.
-        ready = self.poller.poll(self.poll_timeout)
-        now = time.monotonic()
+        ready = self.poller.poll(self.tick * 1000)
 
         # 3. Handle what is ready.
-        changed = []
         for fd, events in ready:
-            conn = self.fd2conn.get(fd)
-            if conn is None:
+            if fd == self.listener.fileno():
                 self.handle_accept()
             else:
-                handle_events(conn, events, now)
-                if conn.changed:
-                    changed.append((fd, conn))
+                handle_events(self.fd2conn[fd], events)
 
         # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
         # descriptor could be given to a new client while `ready` speaks of the old.
-        for fd, conn in changed:
-            self.update(fd, conn)
-        if now >= self.next_tick:
-            self.handle_tick(now)
+        for fd, _ in ready:
+            conn = self.fd2conn.get(fd)
+            if conn and wanted_events(conn) != conn.registered:
+                self.update(fd, conn)
+        if time.monotonic() >= self.next_tick:
+            self.handle_tick()
 
     def update(self, fd, conn):
-        """Act on the flags that the handlers have set."""
-        if conn.want_close and not conn.outgoing:
+        """Close a connection that is done; tell poll() what another wants now."""
+        if conn.is_done():
             self.poller.unregister(fd)
             del self.fd2conn[fd]
             conn.sock.close()
             return
-        events = wanted_events(conn)
-        if events != conn.registered:
-            self.poller.modify(fd, events)
-            conn.registered = events
-        conn.changed = False
+        conn.registered = wanted_events(conn)
+        self.poller.modify(fd, conn.registered)
 
-    def handle_tick(self, now):
+    def handle_tick(self):
         """Every `tick` seconds: close idle connections, try to accept again."""
+        now = time.monotonic()
         self.next_tick = now + self.tick
         if self.accept_failing:
             self.poller.modify(self.listener, select.POLLIN)
@@ -110,34 +115,41 @@ class Server:
         for fd, conn in list(self.fd2conn.items()):
             if now - conn.last_active < self.idle_timeout:
                 continue
-            # Bytes may have come since poll(), if something held us up; and poll()
-            # speaks of room when much of it is free, but a little may be.
-            handle_events(conn, select.POLLIN, now)
-            handle_events(conn, select.POLLOUT, now)
-            ended = conn.want_close and not conn.outgoing
-            if now - conn.last_active >= self.idle_timeout and not ended:
+            # Bytes may have come while we were busy; a little room poll() does not tell.
+            handle_events(conn, select.POLLIN)
+            handle_events(conn, select.POLLOUT)
+            if now - conn.last_active >= self.idle_timeout and not conn.is_done():
                 drop(conn, f"idle for {self.idle_timeout:g} s")
             self.update(fd, conn)
 
     def handle_accept(self):
-        """Accept one client, if one is still there."""
+        """Let in the clients that wait, but not so many that others wait for long."""
+        for _ in range(NEWCOMERS):
+            if not self.accept_one():
+                return
+
+    def accept_one(self):
+        """Accept one client.  Returns whether another one may be waiting."""
         try:
             sock, address = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # it has given up in the meantime
-        except OSError as error:  # out of descriptors, most likely
+            return False  # that was the last, or it has given up in the meantime
+        except OSError as error:
             if not self.accept_failing:
                 logging.warning("cannot accept: %s", error)
+            if error.errno not in OUT_OF_FILES:
+                return True  # the fault of this one caller
             self.accept_failing = True
             # The listener stays readable: leave it alone until the next tick.
             self.poller.modify(self.listener, 0)
-            return
+            return False
         self.accept_failing = False
         sock.setblocking(False)
         conn = Conn(sock, address)
         conn.registered = wanted_events(conn)
         self.poller.register(sock, conn.registered)
         self.fd2conn[sock.fileno()] = conn
+        return True
 
 
 def wanted_events(conn):
@@ -150,31 +162,44 @@ def wanted_events(conn):
     return events
 
 
-def handle_events(conn, events, now):
-    """Call the handlers that `events` asks for; a fault ends this connection only.
-
-    poll() adds POLLERR and POLLHUP unasked.  Whichever handler is wanted is
-    called for them too, and recv() or send() tells what is the matter.
-    """
+def handle_events(conn, events):
+    """Call the handlers that `events` asks for; a fault ends this connection only."""
     try:
-        # & ~POLLOUT: is there any other bit, POLLIN, POLLERR or POLLHUP?
-        if conn.want_read and events & ~select.POLLOUT:
-            handle_read(conn, now)
+        if conn.want_read and events & READ_EVENTS:
+            handle_read(conn)
         # The flag is looked at again: the first handler may have changed it.
-        if conn.want_write and events & ~select.POLLIN:
-            handle_write(conn, now)
+        if conn.want_write and events & WRITE_EVENTS:
+            handle_write(conn)
     except BlockingIOError:
         pass  # not ready after all; poll() will tell
     except OSError as error:
         drop(conn, error)
+    except MemoryError:
+        drop(conn, "no memory for its request")
 
 
 def stop(signum, frame):
     """Leave wherever the server is; sockets are closed on the way out."""
-    # A second Ctrl-C must not interrupt the closing.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A second signal must not interrupt the closing: one that still comes is
+    # blocked, and for one that Python has already noted there is nothing to do.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, do_nothing)
     sys.exit(0)
+
+
+def do_nothing(signum, frame):
+    pass
+
+
+def announce(listener):
+    """Say on standard output that the server listens, and where."""
+    host, port = listener.getsockname()
+    try:
+        # Not print(): what that can't write, Python tries to write again at exit.
+        os.write(1, f"listening on {host}:{port}\n".encode())
+    except OSError as error:
+        sys.exit(f"server.py: cannot write to standard output ({error})")
 
 
 def seconds(text):
@@ -186,17 +211,13 @@ def seconds(text):
 
 
 def main():
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
     logging.basicConfig(format="%(message)s")
-    if not hasattr(select, "poll"):
-        sys.exit("server.py: no poll() on this system; on Windows, run it under WSL")
     parser = argparse.ArgumentParser(description="Serve a dictionary over TCP.")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free (%(default)s)")
-    parser.add_argument(
-        "--idle-timeout", type=seconds, default=300, help="in seconds, 0: none (%(default)s)"
-    )
+    parser.add_argument("--idle-timeout", type=seconds, default=300, help="0: none (%(default)s s)")
     args = parser.parse_args()
     try:
         listener = make_listener(args.host, args.port)
@@ -206,8 +227,7 @@ def main():
             "choose another --host or --port (--port 0 takes a free one)"
         )
     with listener:
-        host, port = listener.getsockname()
-        print(f"listening on {host}:{port}", flush=True)
+        announce(listener)
         Server(listener, args.idle_timeout).serve_forever()
 
 

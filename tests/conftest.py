@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from capabilities import STAGES, cell
 from harness import report as text
+from harness.capabilities import STAGES, cell
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.marks import ours_only
@@ -38,7 +38,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     for line in (
-        "row(number, cell): the row of tests/capabilities.py that is checked",
+        "row(number, cell): the row of tests/harness/capabilities.py that is checked",
         "commands_only: not asked of a server that echoes",
         "ours_only: not asked of somebody else's server",
         "gate: when it fails, the others are not run",
@@ -80,6 +80,14 @@ class Graded:
             raise pytest.UsageError(f"--server {command!r}: {error}") from None
         if not words:
             raise pytest.UsageError("--server: the command is empty")
+        if words[0].startswith("~"):
+            raise pytest.UsageError(
+                f"--server: no shell replaces ~ here; write {home_of(words[0])}"
+            )
+        if re.match(r"\w+=", words[0]):
+            raise pytest.UsageError(f"--server: put env in front of {words[0]}: env {command}")
+        if Path(words[0]).is_dir():
+            raise pytest.UsageError(f"--server: {words[0]} is a directory, not a program")
         return Target(words, stage, dialect=option.dialect, max_payload=option.max_payload)
 
     def shared_server(self, target, notice=None):
@@ -107,6 +115,11 @@ class Graded:
         if target.max_payload != MAX_PAYLOAD:
             words += ["--max-payload", str(target.max_payload)]
         return " ".join(words)
+
+
+def home_of(word):
+    """A word with its ~ replaced, as a shell would."""
+    return os.path.expanduser(word)
 
 
 def double_quoted(text):
@@ -308,7 +321,7 @@ def shows_no(item):
 
 def where_to_read(item, target):
     if item.path.stem == "test_stage1_commands":
-        return 'README.md, "The protocol"'
+        return 'tests/README.md, "The protocol"'
     # Who speaks frames finds nothing about them in the first milestone's README.
     stage = max(file_stage(item.path), 2 if target.framed else 1)
     return text.section(stage, shows_no(item))
@@ -359,6 +372,9 @@ def pytest_terminal_summary(terminalreporter):
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]
+    graded = terminalreporter.config.graded
+    if graded.foreign and not failures and len(table) > 1:
+        terminalreporter.write_line(text.what_comes_next(graded.targets[0].stage))
     tell_github(table, failures, terminalreporter.write_line)
 
 

@@ -21,12 +21,13 @@ def load_milestone(stage, *names, fakes=None):
     passing = {path.stem for path in STAGES[stage].glob("*.py")} | set(fakes)
     saved = {name: sys.modules.pop(name) for name in passing if name in sys.modules}
     sys.modules.update(fakes)
+    saved_path = list(sys.path)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:
         return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
-        sys.path.remove(folder)
+        sys.path[:] = saved_path
         for name in passing:
             sys.modules.pop(name, None)
         sys.modules.update(saved)

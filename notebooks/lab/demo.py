@@ -1,47 +1,41 @@
-"""The four servers side by side: `make demo` plays scenes against each, `make servers` waits.
+"""The servers side by side: `make demo` tries them, `make servers` waits.
 
-python -m lab.demo              one table, a row a scene, a column a milestone
-python -m lab.demo --servers    the four on ports 6401-6404, until Ctrl-C
+python3 -m lab.demo                    one table, a row a thing to try, a column a milestone
+python3 -m lab.demo --steps 3.8 4.1    the same for steps, such as "3.8 4.1 4.2 4.3"
+python3 -m lab.demo --servers          the four on ports 6401-6404, until Ctrl-C
 """
 
 import argparse
 import contextlib
-import re
-import resource
+import os
 import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
+from lab import history
+from lab.contenders import milestones, steps
+from lab.observe.trace import bytes_moved, count
+from lab.process import allow_clients, memory_used
 from lab.servers import STAGES, StartError, start_server
-from lab.trace import start_traced_server
 from lab.wire import ask, connect, frame, receive_frame
 
-GIVE_UP = 1.0  # seconds without a byte, after which a scene says that it hangs
+GIVE_UP = 1.0  # seconds without a byte, after which a row says that it hangs
 CLIENTS = 1000
 PIPELINED = 10_000
 BIG_VALUE = 100_000  # bytes
 MEMORY_LIMIT = 64 * 1024  # KiB; a client that never reads is due 200 MB (PyPy collects late)
 
-OK, NO, WRONG, NONE = "ok", "no", "!!", "- "
+OK, NO, WRONG, NONE = "yes:", "no:", "!!", "-"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLORS = {OK: "\x1b[32m", NO: "\x1b[33m", WRONG: "\x1b[1;31m", NONE: "\x1b[2m"}
 
 
 class NotHere(Exception):
-    """The scene has no meaning for this milestone; the text says why."""
-
-
-def encode(stage, request):
-    return request if stage == 1 else frame(request)
-
-
-def receive_reply(stage, sock):
-    return sock.recv(4096) if stage == 1 else receive_frame(sock)
+    """The row has no meaning for this milestone; the text says why."""
 
 
 def milliseconds(start):
@@ -49,49 +43,49 @@ def milliseconds(start):
     return f"{elapsed:.2f} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
 
 
-# Each scene takes the stage and its running server.  It returns whether the
+# Each of these plays one row.  It takes the stage and its running server.  It returns whether the
 # milestone can do it, and what happened in a few words.
 
 
-def two_in_one_packet(stage, server):
+def two_in_one_packet(contender, server):
     with connect(server.port, GIVE_UP) as sock:
-        sock.sendall(encode(stage, b"PING one") + encode(stage, b"PING two"))
-        first = receive_reply(stage, sock)
+        sock.sendall(contender.encode(b"PING one") + contender.encode(b"PING two"))
+        first = contender.receive(sock)
         if first == b"$onePING two":
-            return False, "1 merged reply"
-        return [first, receive_reply(stage, sock)] == [b"$one", b"$two"], "2 replies"
+            return False, "both got one merged reply"
+        return [first, contender.receive(sock)] == [b"$one", b"$two"], "2 replies"
 
 
-def single_bytes(stage, server):
+def single_bytes(contender, server):
     replies = 0
     with connect(server.port, GIVE_UP) as sock:
-        for byte in encode(stage, b"PING"):
+        for byte in contender.encode(b"PING"):
             sock.sendall(bytes([byte]))
             # Long enough for a server that takes this byte for a request.
             if select.select([sock], [], [], 0.02)[0]:
-                reply = receive_reply(stage, sock)
+                reply = contender.receive(sock)
                 replies += 1
     if replies == 1:
         return reply == b"+PONG", "1 reply"
     return False, f"{replies} replies, a byte each"
 
 
-def silent_neighbour(stage, server):
+def silent_neighbour(contender, server):
     with connect(server.port, GIVE_UP) as silent, connect(server.port, GIVE_UP) as other:
-        if stage > 1:
+        if contender.framed:
             silent.sendall(frame(b"PING")[:5])  # half a frame, then nothing
         start = time.perf_counter()
-        other.sendall(encode(stage, b"PING"))
+        other.sendall(contender.encode(b"PING"))
         try:
-            receive_reply(stage, other)
+            contender.receive(other)
             return True, f"answered in {milliseconds(start)}"
         except socket.timeout:
             silent.close()
-            receive_reply(stage, other)
+            contender.receive(other)
             return False, "waited until the other left"
 
 
-def thousand_clients(stage, server):
+def thousand_clients(contender, server):
     served = 0
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -99,20 +93,20 @@ def thousand_clients(stage, server):
             socks = []
             for _ in range(CLIENTS):
                 socks.append(stack.enter_context(connect(server.port, GIVE_UP)))
-                socks[-1].sendall(encode(stage, b"PING"))
+                socks[-1].sendall(contender.encode(b"PING"))
             for sock in socks:
-                receive_reply(stage, sock)
+                contender.receive(sock)
                 served += 1
         except socket.timeout:
             return False, f"{served} served, then silence: gave up"
     return True, f"all served in {milliseconds(start)}"
 
 
-def pipelined(stage, server):
+def pipelined(contender, server):
     with connect(server.port, GIVE_UP) as sock:
         start = time.perf_counter()
-        sock.sendall(encode(stage, b"PING") * PIPELINED)
-        expected = PIPELINED * len(encode(stage, b"+PONG"))
+        sock.sendall(contender.encode(b"PING") * PIPELINED)
+        expected = PIPELINED * len(contender.encode(b"+PONG"))
         received = replies = 0
         try:
             while received < expected:
@@ -123,8 +117,8 @@ def pipelined(stage, server):
         return True, f"{PIPELINED:,} replies in {milliseconds(start)}"
 
 
-def never_reads(stage, server):
-    if stage == 1:
+def never_reads(contender, server):
+    if not contender.framed:
         raise NotHere("no framing")
     with connect(server.port, GIVE_UP) as greedy, connect(server.port, GIVE_UP) as other:
         ask(greedy, b"SET big " + bytes(BIG_VALUE))
@@ -140,74 +134,73 @@ def never_reads(stage, server):
         return grown < MEMORY_LIMIT, f"others served, it cost {size}"
 
 
-def memory_used(pid):
-    """Resident memory in KiB."""
-    status = Path(f"/proc/{pid}/status")
-    if status.exists():
-        return int(re.search(r"VmRSS:\s*(\d+)", status.read_text()).group(1))
-    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))  # macOS
-
-
-def count_polls(stage, talk):
-    """How often a traced server calls poll() while `talk(sock)` goes on."""
-    if stage < 3:
+def traced(contender, talk):
+    """What a traced server records while `talk(sock)` goes on."""
+    if not contender.polls:
         raise NotHere("no poll()")
-    with start_traced_server(stage) as server:
+    with contender.start_traced() as server:
         with connect(server.port, GIVE_UP) as sock:
             ask(sock, b"PING")  # the connection is set up
-            before = polls_in(server)
+            before = len(server.records())
             talk(sock)
             ask(sock, b"PING")  # what went before has been recorded
-            return polls_in(server) - before
+            return server.records()[before:]
 
 
-def polls_in(server):
-    return sum(record["call"] == "poll" for record in server.records())
+def in_turn(sock):
+    for _ in range(100):
+        ask(sock, b"PING")
 
 
-def polls_in_turn(stage, server):
-    requests = 100
-    polls = count_polls(stage, lambda sock: [ask(sock, b"PING") for _ in range(requests)])
-    each = polls / requests
-    return round(each) == (2 if stage == 3 else 1), f"{each:.1f}"
+def together(sock):
+    sock.sendall(frame(b"PING") * 1000)
+    for _ in range(1000):
+        receive_frame(sock)
 
 
-def polls_together(stage, server):
-    requests = 1000
+def polls_in_turn(contender, server):
+    each = count(traced(contender, in_turn), "poll") / 100
+    return round(each) == 1, f"{each:.1f}"
 
-    def talk(sock):
-        sock.sendall(frame(b"PING") * requests)
-        for _ in range(requests):
-            receive_frame(sock)
 
-    polls = count_polls(stage, talk)
+def polls_together(contender, server):
+    polls = count(traced(contender, together), "poll")
     return polls < 50, f"{polls:,} for 1,000 requests"
 
 
+def moved_together(contender, server):
+    moved = bytes_moved(traced(contender, together))
+    return moved == 0, f"{moved:,} bytes"
+
+
 # What each milestone promises: y it can, n it can't, - has no meaning there.
-SCENES = (
+ROWS = (
     ("two requests in one packet", "nyyy", two_in_one_packet),
     ("a request in single bytes", "nyyy", single_bytes),
     ("a silent client, and another that asks", "nnyy", silent_neighbour),
     (f"{CLIENTS:,} clients at once", "nnyy", thousand_clients),
     (f"{PIPELINED:,} pipelined requests", "nyyy", pipelined),
     ("a client that never reads its replies", "-nyy", never_reads),
-    ("poll() calls per request, one at a time (promised: 2, then 1)", "--yy", polls_in_turn),
-    ("poll() calls for requests that arrive together", "--ny", polls_together),
+    ("one poll() call for each request, one at a time", "--ny", polls_in_turn),
+    ("a few poll() calls for requests that arrive together", "--ny", polls_together),
+    ("no byte moved to take them from the front", "--ny", moved_together),
 )
 
 
-def play(scene, promise, stage, server):
-    """Play one scene against one server: the mark and what happened."""
+def try_row(row, promise, contender, server):
+    """Try one row with one server: the mark and what happened.
+
+    promise: y, n or -; None where nothing is promised, as for steps.
+    """
     try:
-        works, text = scene(stage, server)
+        works, text = row(contender, server)
     except NotHere as reason:
-        return (NONE if promise == "-" else WRONG), str(reason)
+        return (NONE if promise in ("-", None) else WRONG), str(reason)
     except socket.timeout:
-        return WRONG, "hung: gave up"
+        return (NO if promise is None else WRONG), "hung: gave up"
     except (OSError, StartError) as error:
-        return WRONG, f"{type(error).__name__}: {error}"
-    if works != (promise == "y"):
+        return (NO if promise is None else WRONG), f"{type(error).__name__}: {error}"
+    if promise is not None and works != (promise == "y"):
         return WRONG, text
     return (OK if works else NO), text
 
@@ -216,42 +209,59 @@ def table_row(cells, widths):
     """Cells of (mark, text) as lines of a table, each cell wrapped in its column."""
     columns = []
     for (mark, text), width in zip(cells, widths):
-        lines = textwrap.wrap(text, width - 4) or [""]
-        columns.append([mark.ljust(3) + lines[0], *("   " + line for line in lines[1:])])
+        lines = textwrap.wrap(text, width - 6) or [""]
+        columns.append([f"{mark} {lines[0]}".strip(), *("   " + line for line in lines[1:])])
     height = max(map(len, columns))
     rows = []
     for i in range(height):
         parts = []
         for (mark, _), column, width in zip(cells, columns, widths):
             text = (column[i] if i < len(column) else "").ljust(width)
-            colored = sys.stdout.isatty() and mark in COLORS
+            colored = colors_wanted() and mark in COLORS
             parts.append(f"{COLORS[mark]}{text}\x1b[0m" if colored else text)
         rows.append("".join(parts).rstrip())
     return "\n".join(rows)
 
 
-def run_demo():
-    """Play every scene against every server; returns how many cells are wrong."""
+def run_demo(contenders, promised):
+    """Try every row with every contender; returns how many cells are wrong.
+
+    promised: whether these are the milestones, whose cells ROWS promises.
+    """
     columns = min(max(shutil.get_terminal_size((120, 24)).columns, 80), 130)
-    widths = [columns // 5 + 1] + [columns // 5] * 4
+    width = columns // (len(contenders) + 1)
+    widths = [width] * (len(contenders) + 1)
     wrong = 0
     with contextlib.ExitStack() as stack:
-        servers = {stage: stack.enter_context(start_server(stage)) for stage in STAGES}
-        print("Four servers, the same scenes.  ok: it can, as promised.  no: it can't, and a")
-        print("later milestone solves it.  !!: not what was promised.  - : does not apply.\n")
-        titles = ("1 sockets", "2 framing", "3 event loop", "4 pipelining")
-        print(table_row([("", "scene"), *(("", title) for title in titles)], widths))
-        for name, promises, scene in SCENES:
+        servers = [stack.enter_context(contender.start()) for contender in contenders]
+        if promised:
+            print(
+                "Four servers, tried the same way.  yes: it can, as promised.  no: it can't, and a"
+            )
+            print("later milestone solves it.  !!: not what was promised.  -: does not apply.\n")
+        titles = [("", contender.title) for contender in contenders]
+        print(table_row([("", "what is tried"), *titles], widths))
+        for name, promises, row in ROWS:
             cells = [("", name)]
-            for (stage, server), promise in zip(servers.items(), promises):
-                show_progress(f"milestone {stage}: {name} ...")
-                cells.append(play(scene, promise, stage, server))
+            promise = promises if promised else [None] * len(contenders)
+            for contender, server, its_promise in zip(contenders, servers, promise):
+                show_progress(f"{contender.title}: {name} ...")
+                cells.append(try_row(row, its_promise, contender, server))
             show_progress("")
             print(table_row(cells, widths), flush=True)
             wrong += sum(mark == WRONG for mark, _ in cells)
-    print()
-    print("Every cell is as promised." if not wrong else f"{wrong} cell(s) marked !! are wrong.")
+    if promised:
+        print()
+        print(
+            "Every cell is as promised." if not wrong else f"{wrong} cell(s) marked !! are wrong."
+        )
     return wrong
+
+
+def colors_wanted():
+    """Is standard output a terminal that shows colours, and does nobody mind?"""
+    asked = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not asked
 
 
 def show_progress(text):
@@ -272,32 +282,27 @@ def run_servers():
 
 def stop(signum, frame):
     """Ctrl-C or kill: leave; every `with` on the way out ends its server."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda signum, frame: None)
     sys.exit(130)
 
 
-def allow_clients():
-    """Room for a thousand sockets here and in the servers, which inherit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CLIENTS + 200
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"demo: {wanted} open files are needed, {hard} allowed; raise it: ulimit -Hn")
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def main():
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="demo", description="The servers side by side.")
     parser.add_argument("--servers", action="store_true", help="only start them, and wait")
+    parser.add_argument("--steps", nargs="+", metavar="N.K", help="try these steps instead")
     args = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     try:
         if args.servers:
             run_servers()
         allow_clients()
-        sys.exit(1 if run_demo() else 0)
+        contenders = steps(args.steps) if args.steps else milestones()
+        sys.exit(1 if run_demo(contenders, promised=not args.steps) else 0)
+    except history.HistoryError as error:
+        sys.exit(f"demo: {error}")
     except StartError as error:
         sys.exit(f"demo: a server did not start: {error}")
 

@@ -715,6 +715,28 @@ mistake(
 
 mistake(
     4,
+    "one-request-a-turn",
+    "one request is answered in each turn of the loop",
+    "test_replies_to_a_batch_come_together",
+    """
+-    while len(conn.outgoing) < HIGH_WATER and len(conn.incoming) >= HEADER_SIZE:
++    for _ in range(1):
++        if conn.outgoing or len(conn.incoming) < HEADER_SIZE:
++            return
+""",
+)
+mistake(
+    3,
+    "client-sockets-block",
+    "sockets of clients are left blocking",
+    "test_sockets_are_non_blocking",
+    """
+-        sock.setblocking(False)
+""",
+)
+
+mistake(
+    4,
     "sixteen-requests-an-event",
     "of the requests that came together, the first sixteen are answered",
     "test_long_pipeline",

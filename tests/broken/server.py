@@ -349,7 +349,9 @@ def serve(stage, port, idle_timeout):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="A small correct server, and with `--mistake NAME` a wrong one."
+    )
     parser.add_argument("--stage", type=int, choices=(2, 3, 4), default=4)
     parser.add_argument("--port", type=int, default=6404)
     parser.add_argument("--idle-timeout", type=float, default=300)

@@ -1,12 +1,16 @@
 """Many requests on the way at once, and what is left over between reads."""
 
 import random
+import socket
 import struct
 
 import pytest
 from harness import Message, check, commands_only, numbers, row
 
 MANY = 10_000
+TOGETHER = 1000  # requests
+SEGMENTS = TOGETHER // 4  # one for each reply is what milestone 3 sends
+DATA_SEGMENTS_IN = 152  # offset of tcpi_data_segs_in in Linux's struct tcp_info
 
 
 def wire_of(target, messages):
@@ -153,3 +157,31 @@ def test_clients_that_left_are_not_timed_out(target, start, connect):
     if target.own:
         lines = server.stderr().splitlines()
         check(len(lines) == 1, f"on stderr: {lines}", "one line, for the silent client")
+
+
+def segments_received(client):
+    """How many segments with data have come to a client so far; a skip where nobody tells."""
+    if not hasattr(socket, "TCP_INFO"):
+        pytest.skip("not checked here: needs Linux, TCP_INFO counts segments")
+    info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    if len(info) < DATA_SEGMENTS_IN + 4:
+        pytest.skip("not checked here: this kernel's TCP_INFO does not count segments")
+    return struct.unpack_from("=I", info, DATA_SEGMENTS_IN)[0]
+
+
+@row(13, "counted")
+def test_replies_to_a_batch_come_together(target, connect):
+    """All pending requests are answered in one turn of the loop, so their replies come together."""
+    client, messages = connect(), target.messages(TOGETHER)
+    client.ask(target.message())
+    before = segments_received(client)
+    client.send_requests(messages)
+    client.expect_replies(messages)
+    came = segments_received(client) - before
+    check(
+        came <= SEGMENTS,
+        f"{came} segments with the replies to {TOGETHER} requests that came together",
+        f"{SEGMENTS} at the most",
+        "answer every complete request before you return to poll(): while, not if",
+        client,
+    )

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from capabilities import STAGES, TABLE
+from harness.capabilities import STAGES, TABLE
 
 HERE = Path(__file__).resolve().parent
 COUNTS = HERE.parent / "units" / "test_counts.py"  # asserts the `counted` cells

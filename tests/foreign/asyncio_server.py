@@ -130,7 +130,9 @@ async def serve(host, port, idle_timeout):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="A correct server in another style: asyncio, with a Protocol for each client."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=6404)
     parser.add_argument("--idle-timeout", type=float, default=300)

@@ -91,7 +91,9 @@ def make_listener(host, port):
 def main():
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: sys.exit(0))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="A correct server in another style: one thread for each client, blocking calls."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=6403)
     args = parser.parse_args()

@@ -3,7 +3,7 @@
 A test is a function whose docstring is the rule it checks, in one sentence; the
 fixtures of tests/conftest.py give it what it needs:
 
-    @row(5)                                   the row of tests/capabilities.py
+    @row(5)                                   the row of tests/harness/capabilities.py
     def test_two_in_one_segment(target, connect):
         '''Two requests in one segment get two replies, in order.'''
         messages = target.messages(2)         distinct requests and their replies

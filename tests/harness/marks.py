@@ -8,7 +8,7 @@ gate = pytest.mark.gate  # without this nothing else can work
 
 
 def row(number, cell="yes"):
-    """The row of tests/capabilities.py that a test checks.
+    """The row of tests/harness/capabilities.py that a test checks.
 
     cell: `yes` where the row is a promise, `no` where the test shows that our
     server can't do it yet.

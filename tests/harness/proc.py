@@ -110,6 +110,39 @@ def socket_inodes(session):
     return inodes
 
 
+def workers(session):
+    """How many threads the processes of a session have together; a waiting shell is none."""
+    found = processes(session)
+    parents = {int(fields[1]) for fields in found.values()}
+    busy = [fields for pid, fields in found.items() if pid not in parents or len(found) == 1]
+    return sum(int(fields[17]) for fields in busy)
+
+
+def blocking_sockets(session, port):
+    """Of the sockets at `port` that a session has open, those without O_NONBLOCK.
+
+    Returns a set of "listening" and "client".
+    """
+    kinds = {
+        row[9]: "listening" if row[3] == LISTEN else "client"
+        for row in tcp_rows(f":{port:04X} ")
+        if port_of(row[1]) == port
+    }
+    found = set()
+    for pid in processes(session):
+        folder = PROC / str(pid)
+        for name in os.listdir(folder / "fd"):
+            try:
+                inode = os.readlink(folder / "fd" / name)[8:-1]
+                info = (folder / "fdinfo" / name).read_text()
+            except OSError:
+                continue  # closed while we looked
+            flags = int(info.partition("flags:")[2].split()[0], 8)
+            if inode in kinds and not flags & os.O_NONBLOCK:
+                found.add(kinds[inode])
+    return found
+
+
 def _usable():
     """Does the kernel's table show a socket that is known to listen?"""
     if not (PROC / "self" / "stat").exists():

@@ -2,8 +2,14 @@
 
 from harness import hints
 from harness.client import Client
-from harness.target import DIRECTORIES, STAGE_NAMES
+from harness.target import STAGE_NAMES
 
+NEXT = {
+    1: "notebooks/02_framing.ipynb, then STAGE=2",
+    2: "notebooks/03_eventloop.ipynb, then STAGE=3",
+    3: "notebooks/04_pipelining.ipynb, then STAGE=4",
+    4: "the reading list at the end of notebooks/05_limits.ipynb",
+}
 SHOWN = 6  # entries of a conversation at each end
 LAST_LINES = 8
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
@@ -18,7 +24,11 @@ def rule_of(function):
 def section(stage, shows_no=False):
     """Where to read about a test: the README of its milestone, and a heading in it."""
     heading = "What still hurts" if shows_no else "Idea"
-    return f'{DIRECTORIES[stage].name}/README.md, "{heading}"'
+    return f'milestone{stage}_{STAGE_NAMES[stage]}/README.md, "{heading}"'
+
+
+def what_comes_next(stage):
+    return f"stage {stage} has no failure; next: {NEXT[stage]}"
 
 
 def describe(failure, server, rule, rows, repeat, read):

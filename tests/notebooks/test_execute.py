@@ -5,7 +5,7 @@ import copy
 import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
-execute = pytest.importorskip("lab.execute", reason="needs jupyter: make test-notebooks")
+execute = pytest.importorskip("lab.publish.execute", reason="needs jupyter: make test-notebooks")
 
 OLD = "measured long ago\n"
 SOURCE = "import os\nprint(os.urandom(8).hex())"

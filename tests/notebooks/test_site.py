@@ -14,11 +14,11 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from lab import theatre
 from lab.servers import ROOT
+from lab.theatre import page as theatre
 
 nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
-site = pytest.importorskip("lab.site", reason="needs jupyter: make test-notebooks")
+site = pytest.importorskip("lab.publish.site", reason="needs jupyter: make test-notebooks")
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]

@@ -7,7 +7,7 @@ import pytest
 from lab.servers import ROOT
 
 nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
-execute = pytest.importorskip("lab.execute", reason="needs jupyter: make test-notebooks")
+execute = pytest.importorskip("lab.publish.execute", reason="needs jupyter: make test-notebooks")
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -1,6 +1,7 @@
 """The demo says so when a server breaks a promise, and leaves nothing behind."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,7 @@ def test_a_signal_ends_the_demo_and_all_its_servers(number):
     mark = f"demo-{uuid.uuid4()}"
     demo = start_demo(ROOT, mark)
     for line in demo.stdout:
-        if "two requests in one" in line:  # all servers are up
+        if "two requests in" in line:  # all servers are up
             break
     assert len(processes_with(mark)) >= 5, "the demo and four servers should be running"
     demo.send_signal(number)
@@ -68,8 +69,8 @@ def test_a_broken_promise_is_marked_and_ends_with_status_1(tmp_path):
     conn = copy / "milestone3_eventloop" / "conn.py"
     text = conn.read_text()
     broken = text.replace(
-        "        answer_next(conn)\n\n\ndef answer_next",
-        "        conn.want_read, conn.want_write = True, False\n\n\ndef answer_next",
+        "    answer(conn)\n\n\ndef answer",
+        "    conn.want_read, conn.want_write = True, False\n\n\ndef answer",
     )
     assert broken != text
     conn.write_text(broken)
@@ -79,3 +80,64 @@ def test_a_broken_promise_is_marked_and_ends_with_status_1(tmp_path):
     marked = [line for line in output.splitlines() if "!!" in line]
     assert any("hung: gave up" in line for line in marked), output
     assert "marked !! are wrong" in output
+
+
+def run_lab(module, *words, text=""):
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT / "notebooks",
+        env={**os.environ, "COLUMNS": "120"},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def test_the_row_that_a_step_cures_changes_in_its_column():
+    done = run_lab("lab.demo", "--steps", "3.8", "4.1", "4.2", "4.3")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {line[:12]: line for line in done.stdout.splitlines()}
+    marks = {name: re.findall(r"yes:|no:", line) for name, line in rows.items()}
+    assert marks["a few poll()"] == ["no:", "yes:", "yes:", "yes:"]
+    assert marks["no byte move"] == ["no:", "no:", "yes:", "yes:"]
+    assert marks["one poll() c"] == ["no:", "no:", "no:", "yes:"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [("9.9", "there is no step 9.9"), ("1.1", "knows no commands yet")]
+)
+def test_a_step_that_can_not_be_shown_is_told_in_one_line(number, said):
+    done = run_lab("lab.demo", "--steps", number)
+    assert done.returncode == 1
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_play_sends_a_line_to_all_and_counts():
+    done = run_lab(
+        "lab.play", text="PING a + PING b\ncrowd PING\nhalf\nPING\nleave\nPING x\nhelp\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    played = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("> "):
+            played[line[2:]] = replies = []
+        elif line.startswith("  "):
+            replies.append(line)
+    one, two, three, four = played["PING a + PING b"]
+    assert "$aPING b" in one
+    assert all("$a  $b" in line for line in (two, three, four))
+    assert "3,996,000 bytes moved" in played["crowd PING"][2]
+    assert "1 poll(), 0 bytes moved" in played["crowd PING"][3]
+    silenced = ["no reply within a second" in line for line in played["PING"]]
+    assert silenced[1:] == [True, False, False]
+    assert all("$x" in line for line in played["PING x"])
+    assert "one byte at a time" in done.stdout
+
+
+def test_play_takes_steps():
+    done = run_lab("lab.play", "4.1", "4.2", text="crowd PING\n")
+    assert [re.search(r"[\d,]+ bytes moved", line)[0] for line in done.stdout.splitlines()[2:]] == [
+        "3,996,000 bytes moved",
+        "0 bytes moved",
+    ]

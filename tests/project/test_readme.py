@@ -23,6 +23,7 @@ READMES = sorted(
         ROOT / "README.md",
         *ROOT.glob("milestone*/README.md"),
         ROOT / "notebooks/README.md",
+        ROOT / "tests/README.md",
     ]
 )
 SECONDS = 120

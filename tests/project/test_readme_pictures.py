@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from lab import theatre
+from lab.theatre import page as theatre
 
 PICTURE = Path(__file__).resolve().parents[2] / "notebooks" / "pictures" / "theatre.svg"
 REDRAW = (
-    "stale; redraw it: PYTHONPATH=notebooks python3 -c 'from lab import theatre; "
+    "stale; redraw it: PYTHONPATH=notebooks python3 -c 'from lab.theatre import page as theatre; "
     'open("notebooks/pictures/theatre.svg", "w").write(theatre.still("batch"))\''
 )
 

@@ -11,6 +11,7 @@ from simulated_clients import Client, Clients
 from simulated_kernel import FakeModules, Kernel, Stop, Violation
 
 HEADER = 4
+KEPT = 512  # bytes that an empty buffer may keep
 STAGES = (3, 4)
 # Situations that many schedules together must have met; else they prove little.
 SITUATIONS = {
@@ -47,11 +48,20 @@ class Limits:
         flags |= select.POLLOUT if conn.want_write else 0
         if wanted != flags:
             raise Violation(f"{conn.peer}: flags say {flags}, poll() was told {wanted}")
+        if not conn.outgoing and self.has_request(conn):
+            raise Violation(f"{conn.peer}: a complete request waits, and nothing will come of it")
         if conn.want_close and not conn.outgoing:
             raise Violation(f"{conn.peer}: wants to be closed and has nothing to send")
         had_to_wait = sock.wanted & select.POLLOUT or len(conn.outgoing) >= self.high_water
         if self.stage == 4 and conn.outgoing and sock.took and not sock.sends and not had_to_wait:
             raise Violation(f"{conn.peer}: replies wait for poll() before the first send()")
+
+    def has_request(self, conn):
+        """Does something wait in `incoming` that can be answered, or must be refused?"""
+        waiting = conn.incoming if self.stage == 3 else bytes(conn.incoming.view())
+        length = int.from_bytes(waiting[:HEADER], "little")
+        oversize = length > self.max_payload
+        return len(waiting) >= HEADER and (oversize or len(waiting) >= HEADER + length)
 
     def check_held(self, conn):
         """The connection's bytes: one request frame and a read, one reply and the mark."""
@@ -67,10 +77,10 @@ class Limits:
             self.check_memory(conn.outgoing, outgoing)
 
     def check_memory(self, buffer, bound):
-        """The block is at most twice what it had to hold, and none is kept for nothing."""
-        if len(buffer.memory) > 2 * bound:
+        """The block is at most twice what it had to hold, and a small one is kept."""
+        if len(buffer.memory) > max(2 * bound, KEPT):
             raise Violation(f"a buffer of {len(buffer.memory)} bytes, where {bound} are needed")
-        if not buffer and buffer.memory:
+        if not buffer and len(buffer.memory) > KEPT:
             raise Violation(f"an empty buffer keeps {len(buffer.memory)} bytes of memory")
 
 

@@ -12,6 +12,7 @@ import termios
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from lab.servers import STAGES, start_server
@@ -513,11 +514,22 @@ def test_a_byte_that_is_no_utf_8_at_a_prompt(served, readline_or_not):
         assert b'"a\\xffb\\xc3\\xa9"' in read_until(ours, b"> ")
 
 
+def wait_until_asleep(pid):
+    """Until the client waits for input: a signal between its prompt and read() is lost to
+    Python's input(), until the next key."""
+    stat = Path(f"/proc/{pid}/stat")
+    give_up_at = time.monotonic() + SECONDS
+    while stat.exists() and stat.read_text().rpartition(") ")[2][0] != "S":
+        assert time.monotonic() < give_up_at, "the client does not wait for input"
+        time.sleep(0.01)
+
+
 def test_ctrl_c_at_a_prompt_gives_the_terminal_back(served, readline_or_not):
     stage, port = served
     with at_a_prompt(stage, port, **readline_or_not) as (ours, theirs, process):
         before = termios.tcgetattr(theirs)
         read_until(ours, b"> ")
+        wait_until_asleep(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
         assert termios.tcgetattr(theirs) == before

@@ -5,12 +5,13 @@ with the size, those of the other do not.
 """
 
 import pytest
-from lab import trace, wire
+from lab import wire
+from lab.observe import trace
 
 SIZES = (20, 80)  # requests; the batches fit into one read
 CONSTANT = 4  # the most poll() calls milestone 4 may need, whatever the size
 FEW_TIMES = 4
-BACKLOGS = (12_000, 48_000)  # bytes behind the first request; below one read
+BACKLOGS = (3_000, 12_000)  # bytes behind the first request; below one read
 
 
 def connected(server):
@@ -118,3 +119,24 @@ def test_row_15_milestone_4_moves_a_long_request_a_few_times_however_many_its_pi
     message = b"z" * size
     moved = bytes_moved_in_pieces(wire.frame(b"ECHO " + message), 500, [b"$" + message])
     assert 0 < moved <= FEW_TIMES * size
+
+
+def turns_for_newcomers(stage, crowd):
+    """poll() calls until the last of `crowd` clients that came together is answered."""
+    with trace.start_traced_server(stage, shown=0) as server:
+        with server.paused():
+            socks = [wire.connect(server.port) for _ in range(crowd)]
+        assert wire.ask(socks[-1], b"PING") == b"+PONG"
+        for sock in socks:
+            sock.close()
+        return trace.count(server.records(), "poll")
+
+
+@pytest.mark.parametrize("crowd", SIZES)
+def test_row_24_milestone_3_lets_one_newcomer_in_each_turn(crowd):
+    assert turns_for_newcomers(3, crowd) >= crowd
+
+
+@pytest.mark.parametrize("crowd", SIZES)
+def test_row_24_milestone_4_lets_many_newcomers_in_at_once(crowd):
+    assert turns_for_newcomers(4, crowd) <= CONSTANT + 1

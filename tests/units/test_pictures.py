@@ -4,7 +4,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from lab import pictures
+from lab.lessons import pictures
 
 SVG = "{http://www.w3.org/2000/svg}"
 PICTURES = {

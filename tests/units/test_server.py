@@ -3,9 +3,10 @@
 import select
 import socket
 import struct
-import time
+from types import SimpleNamespace
 
 import pytest
+from lab.wire import frame
 from loading import load_milestone
 
 SECONDS = 10  # nothing here takes longer
@@ -40,7 +41,7 @@ def owe(server, conn, data):
 
 def test_an_idle_connection_is_closed_and_logged(server, idle, caplog):
     client, conn = idle
-    server.handle_tick(time.monotonic())
+    server.handle_tick()
     assert client.recv(1) == b""
     assert server.fd2conn == {}
     assert caplog.messages == [f"{conn.peer}: idle for 5 s"]
@@ -49,7 +50,7 @@ def test_an_idle_connection_is_closed_and_logged(server, idle, caplog):
 def test_an_active_connection_stays(server, idle, caplog):
     client, conn = idle
     conn.last_active += 2
-    server.handle_tick(time.monotonic())
+    server.handle_tick()
     assert list(server.fd2conn.values()) == [conn]
     assert caplog.messages == []
 
@@ -57,7 +58,7 @@ def test_an_active_connection_stays(server, idle, caplog):
 def test_room_that_poll_did_not_speak_of_is_used(server, idle, caplog):
     client, conn = idle
     owe(server, conn, b"late reply")
-    server.handle_tick(time.monotonic())
+    server.handle_tick()
     assert client.recv(100) == b"late reply"
     assert list(server.fd2conn.values()) == [conn], "a byte moved: it is not idle"
     assert caplog.messages == []
@@ -67,7 +68,7 @@ def test_the_last_reply_before_a_close_is_no_idleness(server, idle, caplog):
     client, conn = idle
     conn.want_close = True
     owe(server, conn, b"the last")
-    server.handle_tick(time.monotonic())
+    server.handle_tick()
     assert client.recv(100) == b"the last"
     assert client.recv(100) == b""
     assert server.fd2conn == {}
@@ -82,7 +83,54 @@ def test_a_reset_that_the_clock_finds_first_is_logged_once(server, idle, caplog)
     waiting = select.poll()
     waiting.register(conn.sock, 0)
     assert waiting.poll(SECONDS * 1000), "waited for the reset"
-    server.handle_tick(time.monotonic())
+    server.handle_tick()
     assert server.fd2conn == {}
     assert len(caplog.messages) == 1
     assert "idle" not in caplog.text
+
+
+def test_a_turn_that_takes_long_cuts_nobody_who_was_answered_in_it(caplog):
+    clock = SimpleNamespace(now=1000.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now)
+    modules = load_milestone(4, "server", "conn", fakes={"time": fake})
+    respond = modules.conn.respond
+
+    def slow(request):
+        clock.now += 6
+        return respond(request)
+
+    modules.conn.respond = slow
+    with modules.server.make_listener("127.0.0.1", 0) as listener:
+        server = modules.server.Server(listener, idle_timeout=5)
+        with socket.create_connection(listener.getsockname(), timeout=SECONDS) as client:
+            server.run_once()
+            client.sendall(frame(b"PING"))
+            server.run_once()
+            assert client.recv(100) == frame(b"+PONG")
+            (conn,) = server.fd2conn.values()
+            conn.sock.close()
+    assert caplog.messages == []
+
+
+def test_a_burst_of_newcomers_is_let_in_64_a_turn(server):
+    address = server.listener.getsockname()
+    clients = [socket.create_connection(address, timeout=SECONDS) for _ in range(70)]
+    try:
+        server.run_once()
+        assert len(server.fd2conn) == 64
+        server.run_once()
+        assert len(server.fd2conn) == 70
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_client_that_has_left_in_time_is_no_idle_one(server, idle, caplog):
+    client, conn = idle
+    client.close()
+    waiting = select.poll()
+    waiting.register(conn.sock, select.POLLIN)
+    assert waiting.poll(SECONDS * 1000), "waited for the end of the stream"
+    server.handle_tick()
+    assert server.fd2conn == {}
+    assert caplog.messages == [], "a clean end is no fault"

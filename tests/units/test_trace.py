@@ -3,9 +3,11 @@
 import shutil
 import socket
 import struct
+import time
 
 import pytest
-from lab import trace, wire
+from lab import wire
+from lab.observe import trace
 from lab.servers import STAGES, StartError, start_server
 
 KEYS = {"n", "loop", "call", "fd", "args", "result", "error", "bytes", "inside"}
@@ -115,7 +117,7 @@ def test_snapshots_show_a_request_leave_incoming_and_its_reply_enter_outgoing():
     assert first["after"]["incoming"]["data"] == two
     assert first["after"]["outgoing"]["data"] == wire.frame(b"$one")
     assert first["bytes"] == len(two)
-    assert first["inside"] == ["handle_read"]
+    assert first["inside"] == ["handle_read", "answer"]
 
 
 def test_snapshots_of_a_buffer_hold_its_pointers():
@@ -124,12 +126,39 @@ def test_snapshots_of_a_buffer_hold_its_pointers():
         with wire.connect(server.port) as sock:
             sock.sendall(whole + half)
             assert wire.receive_frame(sock) == b"$one"
-    taken = next(r for r in server.records() if r["call"] == "try_all_requests")
+    taken = next(r for r in server.records() if r["call"] == "try_one_request")
     incoming = taken["after"]["incoming"]
     assert incoming["data"] == half
-    assert incoming["memory"] == whole + half
-    pointers = [incoming[name] for name in ("data_begin", "data_end", "buffer_end")]
-    assert pointers == [len(whole), len(whole + half), len(whole + half)]
+    assert incoming["memory"].startswith(whole + half)
+    pointers = [incoming[name] for name in ("data_begin", "data_end")]
+    assert pointers == [len(whole), len(whole + half)]
+    assert incoming["buffer_end"] >= len(whole + half)
+
+
+def test_every_message_is_consumed_once_and_nothing_is_moved():
+    _, records = traced_batch(4, [b"ECHO %d" % n for n in range(1000)])
+    taken = [r for r in records if r["call"] == "consume" and r["args"][0] == "incoming"]
+    assert len(taken) == 1000 + 1  # traced_batch() ends with a request of its own
+    assert trace.bytes_moved(records) == 0
+
+
+def test_a_slow_reader_makes_room_in_place():
+    with trace.start_traced_server(4, shown=0) as server:
+        with socket.socket() as sock:
+            # A small window: else the kernel takes all that waits in `outgoing` at once.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            sock.settimeout(wire.SECONDS)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(wire.frame(b"SET k " + b"v" * 50_000))
+            assert wire.receive_frame(sock) == b"+OK"
+            sock.sendall(wire.frame(b"GET k") * 100)
+            left = 100 * len(wire.frame(b"$" + b"v" * 50_000))
+            while left:  # so slowly that `outgoing` is never empty
+                left -= len(sock.recv(16 * 1024))
+                time.sleep(0.002)
+    made = [r for r in server.records() if r["call"] == "make_room" and r["bytes"]]
+    assert any(r["in_place"] and r["args"][0] == "outgoing" for r in made)
 
 
 @pytest.mark.parametrize("stage", EVENT_LOOPS)
@@ -142,7 +171,7 @@ def test_snapshots_forget_a_connection_that_was_closed(stage):
     states = [set(record["conns"]) for record in server.records() if record["call"] == "poll"]
     assert states[0] == set()
     assert {FIRST_CLIENT} in states
-    assert trace.count(server.records(), "accept") == 2
+    assert sum(r["call"] == "accept" and not r["error"] for r in server.records()) == 2
     assert states[-1] != {FIRST_CLIENT, FIRST_CLIENT + 1}
 
 
@@ -156,7 +185,10 @@ def test_a_call_that_fails_is_recorded_with_its_error():
         with wire.connect(server.port) as later:  # served after the other's end
             wire.ask(later, b"PING")
         failed = [record for record in server.records() if record["error"]]
-    assert {record["error"] for record in failed} == {"ConnectionResetError"}
+    # accept() is called until nobody waits any more.
+    assert {record["error"] for record in failed if record["call"] != "accept"} == {
+        "ConnectionResetError"
+    }
     calls = [record for record in failed if record["call"] == "recv"]
     assert calls and all(record["result"] is None for record in calls)
 

@@ -2,7 +2,17 @@
 
 import re
 
-from lab.pictures import BLUE, GREY, INK, ORANGE, PALE_BLUE, PALE_ORANGE, WIDTH, Canvas, chart
+from lab.lessons.pictures import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PALE_BLUE,
+    PALE_ORANGE,
+    WIDTH,
+    Canvas,
+    chart,
+)
 
 from .report import BASE, ratio
 

@@ -8,7 +8,7 @@ from collections import namedtuple
 from contextlib import ExitStack
 from pathlib import Path
 
-from lab.demo import memory_used
+from lab.process import memory_used
 
 from . import load, rows
 

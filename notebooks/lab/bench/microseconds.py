@@ -13,7 +13,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from lab import trace, wire
+from lab import wire
+from lab.observe import trace
 from lab.servers import STAGES, ServerProcess
 
 from . import load, measure, report, rows
