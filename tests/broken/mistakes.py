@@ -714,18 +714,6 @@ mistake(
 # ---- stage 4, all pending messages
 
 mistake(
-    4,
-    "one-request-a-turn",
-    "one request is answered in each turn of the loop",
-    "test_replies_to_a_batch_come_together",
-    """
--    while len(conn.outgoing) < HIGH_WATER and len(conn.incoming) >= HEADER_SIZE:
-+    for _ in range(1):
-+        if conn.outgoing or len(conn.incoming) < HEADER_SIZE:
-+            return
-""",
-)
-mistake(
     3,
     "client-sockets-block",
     "sockets of clients are left blocking",
