@@ -8,21 +8,25 @@ from lab.servers import STAGES
 
 
 def load_milestone(stage, *names, fakes=None):
-    """Fresh copies of the modules `names` of one milestone, as attributes of an object.
+    """As load_folder(), of one milestone."""
+    return load_folder(STAGES[stage], *names, fakes=fakes)
 
-    fakes: modules, by name, that the milestone's modules get when they import
+
+def load_folder(folder, *names, fakes=None):
+    """Fresh copies of the modules `names` in a folder, as attributes of an object.
+
+    fakes: modules, by name, that the folder's modules get when they import
     that name, in place of the standard library's.
     """
     fakes = fakes or {}
     if fakes:
         # Whatever else the modules import must not be given the fakes.
-        load_milestone(stage, *names)
-    folder = str(STAGES[stage])
-    passing = {path.stem for path in STAGES[stage].glob("*.py")} | set(fakes)
+        load_folder(folder, *names)
+    passing = {path.stem for path in folder.glob("*.py")} | set(fakes)
     saved = {name: sys.modules.pop(name) for name in passing if name in sys.modules}
     sys.modules.update(fakes)
     saved_path = list(sys.path)
-    sys.path.insert(0, folder)
+    sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
         return SimpleNamespace(**{name: importlib.import_module(name) for name in names})

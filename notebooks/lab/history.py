@@ -236,7 +236,9 @@ def format_patch(commit, repository):
     options = "--stdout -1 -k --root --no-stat --no-signature --zero-commit --full-index"
     options += " --no-renames --diff-algorithm=histogram"
     text = git("format-patch", *options.split(), commit, cwd=repository)
-    text = re.sub(r"^From: .*", f"From: {AUTHOR}", text, count=1, flags=re.MULTILINE)
+    # A long name is folded: its second line begins with a space.
+    author = r"^From: .*(?:\n .*)*"
+    text = re.sub(author, f"From: {AUTHOR}", text, count=1, flags=re.MULTILINE)
     return re.sub(r"^Date: .*", f"Date: {DATE}", text, count=1, flags=re.MULTILINE)
 
 

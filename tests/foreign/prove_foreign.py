@@ -5,6 +5,7 @@ python3 -m pytest tests/foreign/prove_foreign.py
 asyncio     stage 4, Protocol classes
 threads     stage 3, one blocking thread a client; starts slowly
 C, epoll    stage 4, large kernel buffers; prints no ready line
+5.1, 5.2    stage 4, the steps that follow milestone 4
 """
 
 import os
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab import history
 
 FOLDER = Path(__file__).resolve().parent
 TESTS = FOLDER.parent
@@ -41,6 +43,12 @@ def grade(stage, *command):
 
 def test_asyncio():
     grade(4, sys.executable, FOLDER / "asyncio_server.py", *IDLE)
+
+
+@pytest.mark.parametrize("step", ["5.1", "5.2"])
+def test_what_comes_after_milestone_4(step):
+    with history.folder_of(step) as folder:
+        grade(4, sys.executable, folder / "server.py", *IDLE)
 
 
 def test_threads():

@@ -14,7 +14,8 @@ from lab.servers import STAGES, ServerProcess, StartError
 NUMBERS = [step.number for step in history.steps()]
 SECONDS = 20
 LARGEST = 70  # changed lines of a step, whole new files apart; most have fewer than 45
-FRAMED_FROM = "2.2"
+LARGER = {"5.1": 100, "5.3": 350}  # one loop in place of another; one protocol in place of another
+FRAMED_FROM, RESP_FROM = "2.2", "5.3"
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 
 
@@ -57,14 +58,14 @@ def test_the_last_step_is_the_milestone_byte_for_byte(stage):
 
 @pytest.mark.parametrize("step", history.steps(), ids=NUMBERS)
 def test_a_step_is_small_and_says_why(step):
-    assert changed_lines(step) <= LARGEST
+    assert changed_lines(step) <= LARGER.get(step.number, LARGEST)
     assert changed_lines(step, new_files=True) > 0
     assert len(step.text.splitlines()) >= 4
     assert "Look at" in step.text or "no visible effect" in step.title
 
 
 def test_most_steps_are_small():
-    sizes = sorted(changed_lines(step) for step in history.steps())
+    sizes = sorted(changed_lines(step) for step in history.steps() if step.milestone in STAGES)
     assert sizes[len(sizes) // 2] <= 40
 
 
@@ -92,6 +93,9 @@ def test_every_step_starts_serves_and_stops(number, tmp_path):
                 sock.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     sock.recv(1)
+            elif at_least(number, RESP_FROM):
+                sock.sendall(b"ECHO 'a b'\r\n")
+                assert sock.recv(100) == b"$3\r\na b\r\n"
             elif not at_least(number, FRAMED_FROM):
                 sock.sendall(b"PING")
                 assert sock.recv(100) == (b"+PONG" if at_least(number, "1.4") else b"PING")
@@ -165,7 +169,7 @@ CELLS = [
     (number, asked, at_least(number, since) and number not in holes)
     for since, asked, holes in ROWS
     for number in NUMBERS
-    if at_least(number, FRAMED_FROM)
+    if at_least(number, FRAMED_FROM) and not at_least(number, RESP_FROM)
 ]
 
 
@@ -314,7 +318,9 @@ def test_a_change_of_an_early_step_reaches_all_later_ones(tmp_path):
     history.git("-c", f"sequence.editor={sequence}", "rebase", "-i", "--root", cwd=repository)
     server = repository / "server.py"
     server.write_text(server.read_text().replace("Open a listening socket.", "Open a socket."))
-    history.git("commit", "--quiet", "--all", "--amend", "--no-edit", cwd=repository)
+    # Whoever changes it; a long name is folded by git.
+    author = f"--author={'Somebody With Names ' * 4}<somebody@example.org>"
+    history.git("commit", "--quiet", "--all", "--amend", "--no-edit", author, cwd=repository)
     history.git("rebase", "--continue", cwd=repository)
     milestones = {stage: tmp_path / path.name for stage, path in STAGES.items()}
     for path in milestones.values():
@@ -322,6 +328,9 @@ def test_a_change_of_an_early_step_reaches_all_later_ones(tmp_path):
     history.save(folder, repository, milestones)
     for path in milestones.values():
         assert "Open a socket." in (path / "server.py").read_text()
+    for patch in folder.glob("*/*.patch"):
+        assert patch.read_text().splitlines()[1] == f"From: {history.AUTHOR}"
+        assert "Somebody" not in patch.read_text()
 
 
 def run_lab(*words, **options):

@@ -6,7 +6,8 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from loading import load_milestone
+from lab.servers import STAGES as FOLDERS
+from loading import load_folder
 from simulated_clients import Client, Clients
 from simulated_kernel import FakeModules, Kernel, Stop, Violation
 
@@ -105,15 +106,15 @@ def make_requests(rng, client, max_payload):
 class Simulation:
     """Milestone 3 or 4, loaded once, to be run with one seed after the other.
 
+    folder: another program to load in its place, which does the same.
     seen: a Counter of the situations that came up in all runs so far.
     """
 
-    def __init__(self, stage):
+    def __init__(self, stage, folder=None):
         self.stage = stage
         self.fakes = FakeModules()
-        self.modules = load_milestone(
-            stage, "app", "framing", "conn", "server", fakes=self.fakes.by_name()
-        )
+        names = ("app", "framing", "conn", "server")
+        self.modules = load_folder(folder or FOLDERS[stage], *names, fakes=self.fakes.by_name())
         self.respond = self.modules.conn.respond
         self.seen = Counter()
 

@@ -3,31 +3,9 @@
 import pytest
 from lab.wire import frame
 from loading import load_milestone
+from pieces import Pieces
 
 KIB = 1024
-
-
-class Pieces:
-    """A socket on which `data` arrives in pieces of `size` bytes.
-
-    takes: how many bytes each send() takes, 0 for BlockingIOError; after these,
-    all that it is given.
-    """
-
-    def __init__(self, data, size, takes=()):
-        self.arriving = [data[start : start + size] for start in range(0, len(data), size)]
-        self.takes = list(takes)
-        self.sent = bytearray()
-
-    def recv(self, count):
-        return self.arriving.pop(0)
-
-    def send(self, data):
-        count = self.takes.pop(0) if self.takes else len(data)
-        if not count:
-            raise BlockingIOError
-        self.sent += data[:count]
-        return min(count, len(data))
 
 
 @pytest.fixture
