@@ -1,14 +1,12 @@
 """A milestone's directory runs alone, from anywhere, on every Python that is installed."""
 
 import os
-import select
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from lab.bench.rows import TO_EPOLL
 from lab.servers import STAGES, ServerProcess
 
 SECONDS = 60
@@ -83,15 +81,3 @@ def test_a_copy_of_one_directory_runs(stage, tmp_path):
 @pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
 def test_every_installed_python_runs_it(stage, python, tmp_path):
     exercise(STAGES[stage], python, tmp_path, stage)
-
-
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll on this system")
-def test_epoll_is_a_change_of_two_lines(tmp_path):
-    copy = tmp_path / "epoll"
-    shutil.copytree(STAGES[4], copy, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (copy / "server.py").read_text()
-    for poll, epoll in TO_EPOLL.items():
-        assert text.count(poll) == 1
-        text = text.replace(poll, epoll)
-    (copy / "server.py").write_text(text)
-    exercise(copy, sys.executable, tmp_path, 4)

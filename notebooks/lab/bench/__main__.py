@@ -53,6 +53,7 @@ def run(plan, folder, show):
         "results": bench.results,
         "growth": bench.measure_growth(),
         "loops": bench.measure_loops(),
+        "redis-benchmark": bench.measure_by_redis_benchmark(),
         "missing": {row.name: row.install for row in known if row.install is not None},
     }
 

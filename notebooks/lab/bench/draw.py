@@ -1,6 +1,7 @@
 """The picture of a run: ratios as bars, and the two curves below them."""
 
 import re
+import statistics
 
 from lab.lessons.pictures import (
     BLUE,
@@ -14,7 +15,7 @@ from lab.lessons.pictures import (
     chart,
 )
 
-from .report import BASE, ratio
+from .report import BASE, REDIS, ratio
 
 BARS = ["1 client", "50 clients", "50 × 16", "10 × 1,000", "64 KiB"]
 LEFT, TOP, ROW, BAR = 190, 60, 24, 120  # pixels; BAR: of a ratio of 1
@@ -22,23 +23,41 @@ LONGEST = 1.15  # a longer bar is cut here; a gap in it and its number say so
 
 
 def draw_bars(results):
-    """A panel for each column, a bar for each row: rates as ratios to milestone 4."""
+    """Rates as ratios to milestone 4: a panel for each column, a bar for each row."""
     names = [name for name in results if name != "do nothing"]
-    canvas, step = Canvas(), (WIDTH - LEFT) / len(BARS)
-    title = "Requests a second, as a ratio to milestone 4 (a bar with a gap is cut)"
-    canvas.text(8, 20, title, bold=True)
+    ratios = {name: {column: ratio(results, name, column) for column in BARS} for name in names}
+    return draw_panels(ratios, BARS, BASE)
+
+
+def draw_redis_benchmark(measured):
+    """What redis-benchmark counted, likewise, as ratios to redis-server."""
+    columns = list(measured[REDIS])
+    rates = {
+        name: {column: statistics.median(found[column]) for column in columns}
+        for name, found in measured.items()
+    }
+    base = rates[REDIS]
+    ratios = {name: {c: found[c] / base[c] for c in columns} for name, found in rates.items()}
+    return draw_panels(ratios, columns, REDIS, by=", counted by redis-benchmark")
+
+
+def draw_panels(ratios, columns, base, by=""):
+    """ratios: {row: {column: ratio to the row `base`, or None}}."""
+    canvas, step = Canvas(), (WIDTH - LEFT) / len(columns)
+    title = f"Requests a second{by}, as a ratio to {base}"
+    canvas.text(8, 20, f"{title} (a bar with a gap is cut)", bold=True)
     unit = (step - 42) / LONGEST
-    for number, name in enumerate(names):
+    for number, name in enumerate(ratios):
         y = TOP + ROW * number
-        canvas.text(LEFT - 10, y + 15, name, anchor="end", bold=name == BASE)
-    for panel, column in enumerate(BARS):
+        canvas.text(LEFT - 10, y + 15, name, anchor="end", bold=name == base)
+    for panel, column in enumerate(columns):
         x = LEFT + panel * step
         canvas.text(x, TOP - 10, column, bold=True)
         edge = x + unit
-        canvas.line([(edge, TOP), (edge, TOP + ROW * len(names))], GREY, 1, "3 3")
-        for number, name in enumerate(names):
-            draw_bar(canvas, x, TOP + ROW * number, unit, ratio(results, name, column))
-    return canvas.picture(TOP + ROW * len(names) + 16, say(results, names))
+        canvas.line([(edge, TOP), (edge, TOP + ROW * len(ratios))], GREY, 1, "3 3")
+        for number, found in enumerate(ratios.values()):
+            draw_bar(canvas, x, TOP + ROW * number, unit, found[column])
+    return canvas.picture(TOP + ROW * len(ratios) + 16, say(title, ratios, columns))
 
 
 def draw_bar(canvas, x, y, unit, found):
@@ -53,14 +72,14 @@ def draw_bar(canvas, x, y, unit, found):
     canvas.text(x + width + 3, y + 15, f"{found:.2f}" if found < 10 else f"{found:.0f}", INK)
 
 
-def say(results, names):
+def say(title, ratios, columns):
     told = []
-    for column in BARS:
-        found = [(name, ratio(results, name, column)) for name in names]
+    for column in columns:
+        found = [(name, its[column]) for name, its in ratios.items()]
         told.append(
             f"{column}: " + ", ".join(f"{name} {r:.2f}" for name, r in found if r is not None)
         )
-    return "Requests a second as a ratio to milestone 4. " + "; ".join(told) + "."
+    return f"{title}. " + "; ".join(told) + "."
 
 
 def stack_pictures(pictures):
@@ -85,10 +104,11 @@ def positive(lines):
 
 def draw(data):
     """The picture of a whole run, as the text of an SVG file."""
-    return stack_pictures(
-        [
-            draw_bars(data["results"]),
-            chart(data["growth"], "messages in a batch", "microseconds a message"),
-            chart(positive(data["loops"]), "idle clients (1: none)", "microseconds a turn"),
-        ]
-    )
+    pictures = [
+        draw_bars(data["results"]),
+        chart(data["growth"], "messages in a batch", "microseconds a message"),
+        chart(positive(data["loops"]), "idle clients (1: none)", "microseconds a turn"),
+    ]
+    if REDIS in data["redis-benchmark"]:
+        pictures.insert(1, draw_redis_benchmark(data["redis-benchmark"]))
+    return stack_pictures(pictures)

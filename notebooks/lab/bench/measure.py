@@ -2,7 +2,9 @@
 does meets all alike."""
 
 import os
+import shutil
 import statistics
+import subprocess
 import time
 from collections import namedtuple
 from contextlib import ExitStack
@@ -30,9 +32,11 @@ IDLE_COLUMNS = [
 ]
 
 # How much is measured.  idle: connections; batches: messages in each.
-Plan = namedtuple("Plan", "rounds seconds idle_rounds idle batches")
-FULL = Plan(9, 0.4, 3, (0, 100, 1000, 5000), (16, 64, 256, 1000, 4000, 16_000, 100_000))
-QUICK = Plan(2, 0.08, 1, (0, 1000), (16, 1000, 10_000))
+# redis_rounds, requests: of redis-benchmark.
+Plan = namedtuple("Plan", "rounds seconds idle_rounds idle batches redis_rounds requests")
+FULL = Plan(9, 0.4, 3, (0, 100, 1000, 5000), (16, 64, 256, 1000, 4000, 16_000, 100_000), 5, 100_000)
+QUICK = Plan(2, 0.08, 1, (0, 1000), (16, 1000, 10_000), 1, 10_000)
+DEPTHS = (1, 16, 100)  # -P of redis-benchmark: requests in a pipeline
 
 
 def can_do(row, column):
@@ -45,6 +49,14 @@ def cpu_seconds(pid):
     """Processor time of a process so far; None where the system does not tell."""
     tasks = list(Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9 if tasks else None
+
+
+def redis_benchmark(port, depth, requests):
+    """Run redis-benchmark against a server: {"SET": requests a second, "GET": ...}."""
+    words = f"redis-benchmark -p {port} -t set,get -n {requests} -P {depth} -q --csv"
+    printed = subprocess.run(words.split(), capture_output=True, text=True, check=True).stdout
+    lines = [line.replace('"', "").split(",") for line in printed.splitlines()]
+    return {line[0]: float(line[1]) for line in lines if line[0] in ("SET", "GET")}
 
 
 def take_sample(pid, clients, batch, seconds, spin):
@@ -157,6 +169,27 @@ class Bench:
         for sock in rows.connect_idle(server.port, row.wire, count):
             stack.enter_context(sock)
 
+    def measure_by_redis_benchmark(self):
+        """Requests a second as redis-benchmark itself counts them: {row: {column: [rate, ...]}}.
+
+        Of the rows that speak RESP; nothing where it is not installed.
+        """
+        measured = {}
+        asked = [row for row in self.ready if row.wire == "resp"]
+        if not shutil.which("redis-benchmark"):
+            return measured
+        with ExitStack() as stack:
+            servers = [stack.enter_context(row.start(**self.popen)) for row in asked]
+            for number in range(self.plan.redis_rounds + 1):
+                for depth in DEPTHS:
+                    for row, server in zip(asked, servers):
+                        self.show(f"redis-benchmark, round {number}: {row.name}, -P {depth}")
+                        found = redis_benchmark(server.port, depth, self.plan.requests)
+                        for command, rate in found.items() if number else ():  # 0: to warm up
+                            column = measured.setdefault(row.name, {})
+                            column.setdefault(f"{command} -P {depth}", []).append(rate)
+        return measured
+
     def measure_growth(self):
         """Microseconds a message by the size of the batch: {name: [(batch, us), ...]}."""
         samples = {}
@@ -179,7 +212,7 @@ class Bench:
         samples = {}
         for _ in range(self.plan.idle_rounds):
             for row in self.ready:
-                if row.name in (rows.MILESTONE_4, rows.WITH_EPOLL):
+                if row.name in (rows.MILESTONE_4, rows.EPOLL):
                     self.show(f"turns of the loop: {row.name}")
                     for idle, microseconds in self.loop_costs(row):
                         samples.setdefault((row.name, idle), []).append(microseconds)

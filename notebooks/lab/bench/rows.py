@@ -11,15 +11,17 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+from lab import history
 from lab.servers import STAGES, ServerProcess, StartError, start_server
 
 from . import load
 
 PEERS = Path(__file__).with_name("peers.py")
 START_SECONDS = 10
-MILESTONE_4, WITH_EPOLL = "milestone 4", "milestone 4, epoll()"
-# select.epoll() has the same methods and bits, but counts in seconds.
-TO_EPOLL = {"select.poll()": "select.epoll()", "self.tick * 1000": "self.tick"}
+MILESTONE_4 = "milestone 4"
+FAST, EPOLL, RESP = "5.1: fewer calls", "5.2: epoll()", "5.3: RESP"
+FAST_ON_PYPY, RESP_ON_PYPY = "5.1 on PyPy", "5.3 on PyPy"
+REDIS = "redis-server"
 
 # name:    as in the table
 # wire:    a key of load.WIRES
@@ -85,19 +87,14 @@ def peer(name, kind, install=None):
     return Row(name, "frames", lambda **popen: start_peer(kind, **popen), "all", install)
 
 
-def with_epoll(folder):
-    """Milestone 4 with its two lines changed, in a copy that `folder` holds."""
-    script = Path(folder) / "epoll" / "server.py"
-    shutil.copytree(STAGES[4], script.parent)
-    text = script.read_text(encoding="utf-8")
-    for poll, epoll in TO_EPOLL.items():
-        if text.count(poll) != 1:
-            raise ValueError(f"milestone 4's server.py has no {poll!r}")
-        text = text.replace(poll, epoll)
-    script.write_text(text, encoding="utf-8")
-    argv = [sys.executable, str(script), "--port", "0"]
-    missing = unless(hasattr(select, "epoll"), "only Linux has epoll()")
-    return Row(WITH_EPOLL, "frames", lambda **popen: ServerProcess(argv, **popen), "all", missing)
+def step(name, folder, python=sys.executable, wire="frames", install=None):
+    """A step of the history, whose number begins the name, in a folder of its own."""
+    number = name[:3]
+    place = Path(folder) / number
+    place.mkdir(exist_ok=True)
+    history.write(history.files_at(number), place)
+    argv = [python, str(place / "server.py"), "--port", "0"]
+    return Row(name, wire, lambda **popen: ServerProcess(argv, **popen), "all", install)
 
 
 def unless(found, line):
@@ -106,18 +103,24 @@ def unless(found, line):
 
 def all_rows(folder):
     """Every row, those that can't be measured here included; folder: an empty one."""
-    no_pypy = unless(shutil.which("pypy3"), "apt-get install pypy3")
+    pypy = shutil.which("pypy3")
+    no_pypy = unless(pypy, "apt-get install pypy3")
+    no_epoll = unless(hasattr(select, "epoll"), "only Linux has epoll()")
     no_redis = unless(shutil.which("redis-server"), "apt-get install redis-server")
     no_uvloop = unless(importlib.util.find_spec("uvloop"), "pip install uvloop")
     return [
         *(milestone(stage) for stage in STAGES),
-        with_epoll(folder),
-        milestone(4, shutil.which("pypy3"), "milestone 4 on PyPy", no_pypy),
+        step(FAST, folder),
+        step(EPOLL, folder, install=no_epoll),
+        milestone(4, pypy, "milestone 4 on PyPy", no_pypy),
+        step(FAST_ON_PYPY, folder, pypy, install=no_pypy),
         peer("asyncio streams", "streams"),
         peer("asyncio.Protocol", "protocol"),
         peer("the same on uvloop", "uvloop", no_uvloop),
         peer("socketserver threads", "threads"),
-        Row("redis-server", "resp", RedisServer, "all", no_redis),
+        step(RESP, folder, wire="resp", install=no_epoll),
+        step(RESP_ON_PYPY, folder, pypy, "resp", no_epoll or no_pypy),
+        Row(REDIS, "resp", RedisServer, "all", no_redis),
     ]
 
 
