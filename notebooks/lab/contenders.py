@@ -9,6 +9,7 @@ from lab.servers import ServerProcess, start_server
 
 FIRST = "1.4"  # before it a server knows no commands
 FRAMED, POLLS = "2.2", "3.3"  # the steps from which on there are frames, and poll()
+RESP = "5.3"  # from there on the frames are those of Redis
 TITLES = {1: "1 sockets", 2: "2 framing", 3: "3 event loop", 4: "4 pipelining"}
 
 
@@ -64,6 +65,10 @@ def steps(numbers):
         if order.index(number) < order.index(FIRST):
             raise history.HistoryError(
                 f"step {number} knows no commands yet; take {FIRST} or later"
+            )
+        if order.index(number) >= order.index(RESP):
+            raise history.HistoryError(
+                f"step {number} speaks RESP; try it with redis-cli: make run STEP={number} PORT=7379"
             )
         framed, polls = (order.index(number) >= order.index(since) for since in (FRAMED, POLLS))
         found.append(

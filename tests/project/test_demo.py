@@ -105,7 +105,8 @@ def test_the_row_that_a_step_cures_changes_in_its_column():
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [("9.9", "there is no step 9.9"), ("1.1", "knows no commands yet")]
+    ("number", "said"),
+    [("9.9", "there is no step 9.9"), ("1.1", "knows no commands yet"), ("5.3", "speaks RESP")],
 )
 def test_a_step_that_can_not_be_shown_is_told_in_one_line(number, said):
     done = run_lab("lab.demo", "--steps", number)

@@ -219,6 +219,8 @@ BATCH = {  # by step: poll() calls, bytes moved, and register() calls, about
     "4.3": (1, 0, 2),
     "4.4": (1, 0, 2),
     "4.5": (1, 0, 0),
+    "5.1": (1, 0, 0),
+    "5.2": (1, 0, 0),
 }
 
 

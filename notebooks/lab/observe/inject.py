@@ -3,8 +3,8 @@ that lives in the server's process.
 
     python3 inject.py TRACE SHOWN SNAPSHOTS path/to/server.py [OPTION ...]
 
-The server's code is not changed.  `socket.socket` and `select.poll` are replaced
-before it starts, and the functions of its conn.py and buffer.py are wrapped, so
+The server's code is not changed.  `socket.socket`, `select.poll` and `select.epoll` are
+replaced before it starts, and the functions of its conn.py and buffer.py are wrapped, so
 that each call appends one line of JSON to the file TRACE.  trace.py tells what
 a line holds.
 """
@@ -144,7 +144,7 @@ def content(name, args, result):
 
 
 class TracedPoll:
-    """select.poll() that records its calls and remembers what it was told."""
+    """select.poll() or epoll() that records its calls and remembers what it was told."""
 
     def __init__(self, trace, real):
         self.trace = trace
@@ -252,8 +252,8 @@ def buffer_method(trace, real):
     return method
 
 
-def observe(trace, directory, socket_class, new_poll):
-    """Put observed sockets and poll() in place for the server in `directory`."""
+def observe(trace, directory, socket_class, new_poll, new_epoll=None):
+    """Put observed sockets, poll() and epoll() in place for the server in `directory`."""
     methods = {
         name: socket_method(trace, getattr(socket_class, name))
         for name in SOCKET_CALLS
@@ -262,6 +262,8 @@ def observe(trace, directory, socket_class, new_poll):
     # accept() makes its sockets with this class, too.
     socket.socket = type("TracedSocket", (socket_class,), {"__slots__": (), **methods})
     select.poll = lambda: TracedPoll(trace, new_poll())
+    if new_epoll:
+        select.epoll = lambda: TracedPoll(trace, new_epoll())
     sys.path[0] = directory  # as if the server had been started by itself
     if os.path.exists(os.path.join(directory, "conn.py")):
         observe_conn(trace)
@@ -272,7 +274,8 @@ def observe(trace, directory, socket_class, new_poll):
 def main():
     _, path, shown, snapshots, script, *options = sys.argv
     trace = Trace(path, int(shown), snapshots == "1")
-    observe(trace, os.path.dirname(os.path.abspath(script)), socket.socket, select.poll)
+    folder = os.path.dirname(os.path.abspath(script))
+    observe(trace, folder, socket.socket, select.poll, getattr(select, "epoll", None))
     sys.argv = [script, *options]
     runpy.run_path(script, run_name="__main__")
 
