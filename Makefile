@@ -74,18 +74,25 @@ test: .venv/test-packages
 	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
 	  -n 2 --dist loadfile
 
-# Any python3 with pytest will do; without one .venv is made.  STAGE and SERVER
-# reach the suite through the environment, so their quotes need no care, and a $ in SERVER arrives.  It stops at
-# the first failure, which is the first thing to mend; ALL=1 goes on to the end.
+# Any python3 with pytest will do; without one .venv is made.  What is asked for reaches
+# the suite through the environment, so its quotes need no care, and a $ in SERVER arrives.
+# It stops after the first rule that fails, which is the first thing to mend.
 check: export STAGE := $(STAGE)
+check: export STEP := $(STEP)
+check: export ONLY := $(ONLY)
+check: export STRICT := $(STRICT)
+check: export TEST := $(TEST)
+check: export DIALECT := $(DIALECT)
 check: export JUDGED := $(value SERVER)
 check:
-	@if [ -z "$$STAGE" ] || [ -z "$$JUDGED" ]; then \
-	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; exit 2; fi
+	@if [ -z "$$STAGE$$STEP" ] || [ -z "$$JUDGED" ]; then \
+	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; \
+	  echo '       STEP=2.3 instead of STAGE, ONLY=1, ALL=1, TEST=name, STRICT=1, DIALECT=echo:' \
+	    'see tests/README.md' >&2; exit 2; fi
 	@python='$(PYTHON)'; "$$python" -c 'import pytest' 2>/dev/null \
 	  || { python='$(VENV_PYTHON)'; $(MAKE) --no-print-directory .venv/test-packages; } \
-	  && SERVER="$$JUDGED" "$$python" -m pytest tests $(if $(ALL),,-x) $(if $(TEST),-k $(TEST)) \
-	    $(if $(DIALECT),--dialect $(DIALECT))
+	  && SERVER="$$JUDGED" "$$python" -m pytest tests $(if $(ALL),,--first) \
+	    $${TEST:+-k "$$TEST"} $${DIALECT:+--dialect "$$DIALECT"}
 
 test-broken: .venv/test-packages
 	@$(VENV_PYTHON) -m pytest tests/broken/prove_broken.py tests/foreign/prove_foreign.py

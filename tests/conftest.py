@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from harness import report as text
-from harness.capabilities import STAGES, cell
+from harness.capabilities import STAGES, STEPS, cell, told_in
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.marks import ours_only
@@ -32,6 +32,10 @@ def pytest_addoption(parser):
     group = parser.getgroup("server under test")
     group.addoption("--server", metavar="CMD", help="command to start it; {port} is replaced")
     group.addoption("--stage", type=int, choices=STAGES, help="the milestone it has reached")
+    group.addoption("--step", metavar="N.K", help="ask only for what the course has by then")
+    group.addoption("--only", action="store_true", help="leave out the earlier stages")
+    group.addoption("--as-ours", action="store_true", help="ask for our start, stop and log, too")
+    group.addoption("--first", action="store_true", help="stop after the first rule that fails")
     group.addoption("--dialect", choices=["commands", "echo"], default="commands")
     group.addoption("--max-payload", type=int, default=MAX_PAYLOAD, metavar="BYTES")
 
@@ -53,7 +57,16 @@ class Graded:
     def __init__(self, config):
         option = config.option
         command = option.server or os.environ.get("SERVER")
-        asked = option.stage or os.environ.get("STAGE") or None
+        self.step = option.step or os.environ.get("STEP") or None
+        if self.step and self.step not in STEPS:
+            raise pytest.UsageError(f"no step {self.step}; the steps are {', '.join(STEPS)}")
+        asked = option.stage or os.environ.get("STAGE") or (self.step and self.step[0])
+        if self.step and str(asked) != self.step[0]:
+            raise pytest.UsageError(f"step {self.step} is one of stage {self.step[0]}, not {asked}")
+        self.only = option.only or bool(os.environ.get("ONLY"))
+        self.as_ours = option.as_ours or bool(os.environ.get("STRICT"))
+        self.first = option.first
+        self.failed_rule = None  # the test function that failed first
         self.foreign = bool(command)
         self.grading = bool(command or asked)  # and nothing but that
         self.results = []
@@ -105,6 +118,10 @@ class Graded:
 
     def repeat_command(self, item, target):
         """How to run just this test by hand."""
+        if self.foreign and self.first:  # as make check asks
+            words = [f"make check STAGE={target.stage} TEST={item.originalname}"]
+            words += ["DIALECT=echo"] if target.echoes else []
+            return " ".join([*words, f"SERVER={double_quoted(self.command)}"])
         path = os.path.relpath(item.path, item.config.invocation_params.dir)
         words = ["python3 -m pytest", shlex.quote(f"{path}::{item.name}")]
         if self.foreign:
@@ -144,20 +161,25 @@ def file_stage(path):
     return int(match[1]) if match else 1
 
 
-def applies(function, path, target):
+def applies(graded, function, path, target):
     """Is a test meant for this target?"""
     marks = getattr(function, "pytestmark", [])
-    if target.stage < file_stage(path) or (not target.own and ours_only.mark in marks):
+    if target.stage < file_stage(path) or (graded.only and target.stage > file_stage(path)):
+        return False
+    if ours_only.mark in marks and not (target.own or graded.as_ours):
         return False
     rows = [mark.args for mark in marks if mark.name == "row"]
-    return all(cell(number, target.stage) == wanted for number, wanted in rows)
+    if any(cell(number, target.stage) != wanted for number, wanted in rows):
+        return False
+    return not graded.step or told_in([number for number, _ in rows], target.stage) <= graded.step
 
 
 def pytest_generate_tests(metafunc):
     if "target" in metafunc.fixturenames:
         path = Path(metafunc.definition.path)
         targets = metafunc.config.graded.targets
-        targets = [t for t in targets if applies(metafunc.function, path, t)]
+        graded = metafunc.config.graded
+        targets = [t for t in targets if applies(graded, metafunc.function, path, t)]
         # None stands for "not for any of them": pytest would show an empty list as a skip.
         names = [f"stage{t.stage}" for t in targets]
         metafunc.parametrize("target", targets or [None], ids=names or ["-"])
@@ -214,6 +236,15 @@ def pytest_runtestloop(session):
             message = text.describe_start(error, graded.command)
             tell_github([], [{"rule": "The server starts and listens.", "text": message}], print)
             raise pytest.UsageError(message) from None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    yield
+    graded = item.config.graded
+    if graded.first and graded.failed_rule and nextitem:
+        if nextitem.function is not graded.failed_rule:
+            item.session.shouldstop = "mend this first; ALL=1 goes on to the end"
 
 
 def pytest_runtest_setup(item):
@@ -303,6 +334,9 @@ def pytest_runtest_makereport(item, call):
             read=where_to_read(item, target),
         )
     if report.failed:
+        if graded.failed_rule is item.function:
+            report.longrepr = f"the same rule: {item.name}"  # one page for one mistake
+        graded.failed_rule = graded.failed_rule or item.function
         graded.drop_server()  # the next test shall not suffer from this one's trouble
         if item.get_closest_marker("gate"):
             graded.gate_failed = True
@@ -322,9 +356,11 @@ def shows_no(item):
 def where_to_read(item, target):
     if item.path.stem == "test_stage1_commands":
         return 'tests/README.md, "The protocol"'
-    # Who speaks frames finds nothing about them in the first milestone's README.
+    # Who speaks frames finds nothing about them in the first lesson.
     stage = max(file_stage(item.path), 2 if target.framed else 1)
-    return text.section(stage, shows_no(item))
+    if shows_no(item):
+        return text.what_hurts(stage)
+    return text.lesson(told_in([number for number, _ in cells_of(item)], stage))
 
 
 def failure_of(item, call):

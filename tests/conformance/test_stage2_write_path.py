@@ -4,7 +4,9 @@ import pytest
 from harness import commands_only, proc, row
 from harness.pressure import SMALL, caught_up, check_calm, fill, wait_until_still
 
-BATCH = 20  # messages
+# Messages.  What a server has not read yet wakes its poll() again, and hides a stall:
+# so there are batches that fit into the smallest read buffer.
+BATCHES = (1, 2, 4, 8, 20)
 PADDING = 500  # bytes in each of them
 PLENTY = 4 * 1024 * 1024  # more bytes of replies than small kernel buffers take
 LARGE_BUFFERS = 1024 * 1024  # with that much in the kernel there is no stall to be found
@@ -30,11 +32,11 @@ def stored(target, client, size):
     return message._replace(request=b"GET " + key, reply=b"$" + value)
 
 
-def until_blocked(target, client):
-    """Send small batches until the server's replies stop; all messages sent."""
+def until_blocked(target, client, count=20):
+    """Send batches of `count` until the server's replies stop; all messages sent."""
     messages, owed = [], 0
     while owed < LARGE_BUFFERS:
-        batch = padded(target, BATCH)
+        batch = padded(target, count)
         client.send_requests(batch, reading=False)
         messages += batch
         owed += sum(len(target.wire(message.reply)) for message in batch)
@@ -69,20 +71,26 @@ def test_late_reader_of_the_largest_reply(target, connect):
 
 @row(5)
 @pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what is queued")
-@pytest.mark.parametrize("batches_more", [0, 1, 2])
-def test_write_blocked_in_mid_batch(target, connect, batches_more):
+@pytest.mark.parametrize("count", BATCHES)
+def test_write_blocked_in_mid_batch(target, connect, count):
     """When a write has blocked inside a batch, a client that then only reads gets the rest."""
     client = connect(**SMALL)
-    messages = until_blocked(target, client)
-    more = padded(target, batches_more * BATCH)
-    fill_whole(client, target, more)
-    client.expect_replies(messages + more)
+    client.expect_replies(until_blocked(target, client, count))
     client.ask(target.message())
 
 
-def fill_whole(client, target, messages):
-    data = wire_of(target, messages)
+@row(5)
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what is queued")
+@pytest.mark.parametrize("more", [20, 40])
+def test_more_arrives_while_a_write_is_blocked(target, connect, more):
+    """What arrives while a write is blocked is answered, too, once the client reads."""
+    client = connect(**SMALL)
+    messages = until_blocked(target, client)
+    late = padded(target, more)
+    data = wire_of(target, late)
     client.send(data[fill(client, data) :])
+    client.expect_replies(messages + late)
+    client.ask(target.message())
 
 
 @row(5)
@@ -139,6 +147,7 @@ def leave_by_half_close_and_reset(client):
 
 
 LEAVE = [leave_by_closing, leave_by_reset, leave_by_half_close_and_reset]
+END_SEEN = 5  # TCP_FIN_WAIT2: the other side's kernel has our end of the stream
 
 
 @row(4)
@@ -165,6 +174,23 @@ def test_hang_up_while_output_is_blocked(target, start, connect, leave):
         with connect(server) as other:
             other.ask(target.message())
     check_calm(server, "after clients that left while output was blocked")
+
+
+@row(4)
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: the kernel tells what the peer has seen")
+def test_reset_behind_an_end_of_stream_while_output_is_blocked(target, start, connect):
+    """A client that half-closes while a write to it is blocked, and then resets, harms nobody."""
+    server = start()
+    client = connect(server, **SMALL)
+    # Everything has been read, so the end of the stream is not stuck behind it.  A server
+    # that knows of the end gets EPIPE from its next write, and with it SIGPIPE.
+    until_blocked(target, client)
+    client.half_close()
+    client.wait_for_state(END_SEEN, "the server's kernel to acknowledge the end of the stream")
+    client.reset()
+    with connect(server) as other:
+        other.ask(target.message())
+    check_calm(server, "after a client that left while output was blocked")
 
 
 @row(16, "no")

@@ -1,5 +1,6 @@
 """A client that remembers what it sent and received, and waits for nothing forever."""
 
+import contextlib
 import random
 import select
 import socket
@@ -64,7 +65,8 @@ class Client:
         """
         if sys.platform.startswith("linux"):
             numbers = (random.randint(1, 254) for _ in range(3))
-            self.sock.bind(("127.{}.{}.{}".format(*numbers), 0))
+            with contextlib.suppress(OSError):  # a loopback of 127.0.0.1 alone: from there, then
+                self.sock.bind(("127.{}.{}.{}".format(*numbers), 0))
 
     def _connect(self):
         self.name = "a client that never got in"
@@ -75,8 +77,9 @@ class Client:
             self._timed_out("the connection to be taken")
         except OSError as error:
             self.fail(f"connect() failed: {error.strerror}", "a server that listens")
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name = "{}:{}".format(*self.sock.getsockname())
+        with contextlib.suppress(OSError):  # macOS: closed already; whoever reads is told
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # Failing
 
@@ -227,7 +230,8 @@ class Client:
         if self.ended == "EOF":
             how = "the server closed the connection"
         before = f" after {show(bytes(self.inbox))}" if self.inbox else ""
-        self.fail(how + before, expected)
+        hint = hints.for_end(self.target, bytes(self.inbox), reply)
+        self.fail(how + before, expected, hint)
 
     def _wrong_reply(self, reply, what, then=""):
         self.collect(LINGER)
@@ -280,7 +284,8 @@ class Client:
     def acknowledge_late(self):
         """Let our kernel wait up to 40 ms before it acknowledges what comes next."""
         if hasattr(socket, "TCP_QUICKACK"):
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            with contextlib.suppress(OSError):  # gone: what is asked next says so
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
     def timed(self, messages):
         """Send the requests in one piece and receive the replies; seconds it took."""
@@ -327,12 +332,24 @@ class Client:
     def half_close(self):
         """Tell the server that no more comes; replies are still read."""
         self.note("-> end of stream (we can still read)")
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:  # ENOTCONN: the server has reset the connection
+            self._end("reset", f"<- {error.strerror}")
+
+    def wait_for_state(self, state, what):
+        """Wait until TCP has come to that state of the connection; Linux only."""
+        deadline = time.monotonic() + patience()
+        while self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != state:
+            if time.monotonic() > deadline:
+                self._timed_out(what)
+            time.sleep(0.005)
 
     def reset(self):
         """Leave with a reset (RST) instead of an orderly end."""
         self.note("-> reset")
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # macOS: the server has left already
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def close(self):

@@ -80,10 +80,14 @@ def _payload_text(target, text, reply):
         return "a line end follows the payload; the frame already says where it ends"
     if extra == b"\0":
         return "the string's terminating NUL was sent along: count without it"
+    if re.search(rb"ECHO |message-\d+", extra):
+        return "the next request stands behind the reply: one read may bring more than one"
     if extra:
         return "more bytes than the reply has: is the whole buffer sent, not what is in it?"
     if b"\0" in reply and text == reply[: reply.index(b"\0")]:
         return "the payload was cut at a NUL: it is bytes, not a C string"
+    if b" " in reply and text == reply[: reply.index(b" ")] and not target.echoes:
+        return "it was cut at a space: a message or value is all the rest of the payload"
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
     if text == reply[1:] and not target.echoes:
@@ -95,6 +99,19 @@ def _payload_text(target, text, reply):
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
         return PARTIAL
     return None
+
+
+def for_end(target, came, reply):
+    """A hint for a connection that ended where this reply was due; or None."""
+    wire = target.wire(reply)
+    if len(wire) < LONG or not came or not wire.startswith(came):
+        return None
+    if target.stage < 3:
+        return PARTIAL
+    return (
+        "it ended inside a reply: that send() takes a part, or nothing now (EAGAIN), is no error; "
+        "keep the rest until poll() reports POLLOUT"
+    )
 
 
 def big_endian(client_class, server):
@@ -144,6 +161,20 @@ def for_row(rows, stage):
     if 5 in rows:
         return LEFTOVERS[stage]
     return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
+
+
+# What the C library says of a heap that was overwritten, before it calls abort().
+HEAP = re.compile(r"malloc|free\(\)|realloc|corrupt|double-linked|smashing")
+
+
+def for_ending(status, lines):
+    """A hint for a server that has ended, from its wait status and its last lines."""
+    number = -status
+    if number == signal.SIGABRT:
+        if any(HEAP.search(line) for line in lines):
+            return ENDINGS[signal.SIGSEGV]
+        return f"{ENDINGS[number]}: {lines[-1].strip()}" if lines else ENDINGS[number]
+    return ENDINGS.get(number, ENDED)
 
 
 ENDINGS = {

@@ -40,8 +40,9 @@ def in_kernel(client):
     mine = f":{client.sock.getsockname()[1]:04X}"
     its = f":{client.server.port:04X}"
     held = 0
-    for name in ("tcp", "tcp6"):
-        for line in (proc.PROC / "net" / name).read_text().splitlines():
+    # A kernel without IPv6 has no tcp6.
+    for table in (proc.PROC / "net").glob("tcp*"):
+        for line in table.read_text().splitlines():
             # There may be thousands of lines: only ours is taken apart.
             if mine in line and its in line:
                 _, local, remote, _, queues, *_ = line.split()
@@ -68,7 +69,8 @@ def wait_until_still(client):
         time.sleep(QUIET)
         return
     held, since = in_kernel(client), time.monotonic()
-    while time.monotonic() - since < QUIET:
+    deadline = since + SETTLE_SECONDS
+    while time.monotonic() - since < QUIET and time.monotonic() < deadline:
         time.sleep(0.02)
         now = in_kernel(client)
         if now != held:
@@ -142,9 +144,10 @@ def growth_by_round(server, act, enough):
 
 
 def settled(measure):
-    """What measure() returns once that has stopped changing."""
+    """What measure() returns once that has stopped changing, or in the end."""
     value, since = measure(), time.monotonic()
-    while time.monotonic() - since < QUIET:
+    deadline = since + SETTLE_SECONDS
+    while time.monotonic() - since < QUIET and time.monotonic() < deadline:
         time.sleep(0.05)
         now = measure()
         if now != value:

@@ -8,8 +8,9 @@ NEXT = {
     1: "notebooks/02_framing.ipynb, then STAGE=2",
     2: "notebooks/03_eventloop.ipynb, then STAGE=3",
     3: "notebooks/04_pipelining.ipynb, then STAGE=4",
-    4: "the reading list at the end of notebooks/05_limits.ipynb",
+    4: "notebooks/06_beyond.ipynb",
 }
+LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN = 6  # entries of a conversation at each end
 LAST_LINES = 8
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
@@ -21,10 +22,15 @@ def rule_of(function):
     return " ".join((function.__doc__ or function.__name__).split())
 
 
-def section(stage, shows_no=False):
-    """Where to read about a test: the README of its milestone, and a heading in it."""
-    heading = "What still hurts" if shows_no else "Idea"
-    return f'milestone{stage}_{STAGE_NAMES[stage]}/README.md, "{heading}"'
+def what_hurts(stage):
+    """Where to read what a milestone can't do."""
+    return f'milestone{stage}_{STAGE_NAMES[stage]}/README.md, "What still hurts"'
+
+
+def lesson(step):
+    """Where to read about a step: the notebook, and the section that has its number."""
+    name = LESSONS[step[0]] if step < "4.5" else "05_limits"
+    return f"notebooks/{name}.ipynb, {step}"
 
 
 def what_comes_next(stage):
@@ -43,7 +49,7 @@ def describe(failure, server, rule, rows, repeat, read):
     if server:
         server.settle()
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
-    hint = failure.hint or guess(failure, server, [number for number, cell in rows if cell != "no"])
+    hint = guess(failure, server, [number for number, cell in rows if cell != "no"])
     if hint:
         parts.append(("hint", hint))
     parts += [("repeat", repeat), ("read", read)]
@@ -57,16 +63,20 @@ def block(name, text):
 
 def guess(failure, server, rows):
     """The hint that fits best, or None."""
-    if server is None:
-        return None
-    if not server.alive():
-        return hints.ENDINGS.get(-server.process.returncode) or hints.ENDED
-    client, target = failure.client, server.target
+    client = failure.client
+    dead = server is not None and not server.alive()
+    if dead and (client or not failure.hint):  # whatever else a client saw, that comes first
+        return hints.for_ending(server.process.returncode, server.news().splitlines())
+    if failure.hint or server is None:
+        return failure.hint
+    target = server.target
     if client and target.framed and 1 in rows and not client.replies and not client.inbox:
         client.close()
         found = hints.big_endian(Client, server)
         if found:
             return found
+    if client and client.ended:
+        rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
     return hints.for_row(rows, target.stage)
 
 

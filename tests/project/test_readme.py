@@ -94,17 +94,19 @@ def start_server(command, expected, project, environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     line = process.stdout.readline().strip()
-    if "Address already in use" in line:
+    if "Address already in use" in line or "cannot listen" in line:
         pytest.skip(f"a port that the README names is taken: {line}")
-    assert [line] == expected, f"`{command}` printed {line!r}"
+    assert expected in ([line], []), f"`{command}` printed {line!r}"
     return process
 
 
 def stop_server(process):
-    process.send_signal(signal.SIGINT)
-    assert process.wait(SECONDS) == 0
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C: all that the command has started
+    # make itself is ended by the signal, too, some as others report it.
+    assert process.wait(SECONDS) in ((2, -signal.SIGINT) if process.args[0] == "make" else (0,))
     process.stdout.close()
 
 
@@ -136,7 +138,7 @@ def test_every_command_does_what_the_readme_says(readme, project, environment):
     servers = []
     try:
         for command, expected in commands:
-            if "/server.py" in command and not command.startswith("make"):
+            if re.match(r"python3 \S+/server.py|make run", command):
                 servers.append(start_server(command, expected, project, environment))
             else:
                 run(command, expected, project, environment)
@@ -144,5 +146,5 @@ def test_every_command_does_what_the_readme_says(readme, project, environment):
             stop_server(servers.pop())
     finally:
         for process in servers:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()

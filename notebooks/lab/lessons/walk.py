@@ -68,12 +68,14 @@ def parts(step):
 
     A file that changes is one part.  A file that is new has a part for each symbol.
     """
-    before, found = history.files_before(step.number), {}
+    before, after, found = history.files_before(step.number), history.files_at(step.number), {}
     for name, hunks in history.file_diffs(step).items():
-        if name in before:
+        if name not in after:
+            found[name] = [("-", "(all of it)")]
+        elif name in before:
             found[name] = list(hunk_lines(before[name], hunks))
         else:
-            for symbol, lines in cut(history.files_at(step.number)[name]).items():
+            for symbol, lines in cut(after[name]).items():
                 found[f"{name}::{symbol}"] = [("+", line) for line in lines]
     return found
 
