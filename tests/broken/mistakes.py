@@ -711,6 +711,27 @@ mistake(
 """,
 )
 
+mistake(
+    3,
+    "sigpipe-kills",
+    "SIGPIPE has its default effect, as in C, once a client has left for good",
+    "test_reset_behind_an_end_of_stream_while_output_is_blocked",
+    """
+     signal.signal(signal.SIGTERM, stop)
++    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+""",
+)
+mistake(
+    3,
+    "second-copy-starts-too",
+    "SO_REUSEPORT lets a second copy listen on the same port",
+    "test_port_taken_by_a_copy",
+    """
+     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
++    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+""",
+)
+
 # ---- stage 4, all pending messages
 
 mistake(
@@ -746,6 +767,28 @@ mistake(
     """
 -    # Requests may have waited for this room.
 -    answer(conn)
+""",
+)
+mistake(
+    4,
+    "stall-behind-small-reads",
+    "requests wait while a write is blocked, and are not looked at when it goes on",
+    "test_write_blocked_in_mid_batch",
+    """
+-READ_SIZE = 1 << 16
++READ_SIZE = 4100
+
+-    # Requests may have waited for this room.
+-    answer(conn)
+
+-    while len(conn.outgoing) < HIGH_WATER and len(conn.incoming) >= HEADER_SIZE:
++    while not conn.outgoing and len(conn.incoming) >= HEADER_SIZE:
+
+         conn.outgoing += frame(respond(request))
++        try:
++            del conn.outgoing[: conn.sock.send(conn.outgoing)]
++        except BlockingIOError:
++            return
 """,
 )
 mistake(
@@ -901,6 +944,16 @@ mistake(
     "test_no_spin_without_descriptors",
     """
 -            self.poller.modify(self.listener, 0)
+""",
+)
+mistake(
+    4,
+    "idle-clients-walked-while-closed",
+    "the dictionary is changed while it is walked: two idle clients at once end the server",
+    "test_several_idle_clients_are_closed_at_once",
+    """
+-        for conn in list(self.fd2conn.values()):
++        for conn in self.fd2conn.values():
 """,
 )
 mistake(

@@ -41,12 +41,29 @@ def test_port_taken(target, start):
         port = pick_port()
         holder.bind(("127.0.0.1", port))
         holder.listen()
-        second = start(port=port, wait=False)
-        hint = "look at what bind() and listen() return, and exit when they fail"
-        try:
-            status = second.wait_end(END_SECONDS)
-        except Failure as failure:
-            raise Failure(failure.came, "an error message and an exit", hint) from None
+        check_gives_up(
+            target,
+            start(port=port, wait=False),
+            "look at what bind() and listen() return, and exit when they fail",
+        )
+
+
+def test_port_taken_by_a_copy(target, start):
+    """A second copy of the server on the same port says so and exits, too."""
+    first = start()
+    check_gives_up(
+        target,
+        start(port=first.port, wait=False),
+        "two that share a port (SO_REUSEPORT) get each other's clients: SO_REUSEADDR is enough",
+    )
+
+
+def check_gives_up(target, second, hint):
+    """Fail unless the server ends with a message, as its port is taken."""
+    try:
+        status = second.wait_end(END_SECONDS)
+    except Failure as failure:
+        raise Failure(failure.came, "an error message and an exit", hint) from None
     check(status != 0, "exit status 0", "an exit status that is not 0", hint)
     wrote = (second.stderr() + second.stdout()).strip()
     check(wrote, "not a word", "a line that says that the port is taken", hint)

@@ -45,7 +45,7 @@ def until_blocked(target, client, count=20):
     return messages
 
 
-@row(1)
+@row(5)
 @pytest.mark.parametrize("size", [3000, 60_000])
 def test_late_reader(target, connect, size):
     """A client that starts to read late gets every reply, whole and in order."""

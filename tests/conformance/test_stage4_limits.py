@@ -90,6 +90,16 @@ def test_idle_client_is_closed(target, start, connect):
 
 
 @row(17)
+def test_several_idle_clients_are_closed_at_once(target, start, connect):
+    """Many clients that become idle in the same moment are all closed, and the server goes on."""
+    server = start(idle_timeout=SHORT_IDLE)
+    clients = [connect(server) for _ in range(20)]
+    for client in clients:
+        client.expect_closed()
+    connect(server).ask(target.message())
+
+
+@row(17)
 def test_client_idle_inside_frame_is_closed(target, start, connect):
     """A client that falls silent inside a frame is closed like any other."""
     server = start(idle_timeout=SHORT_IDLE)

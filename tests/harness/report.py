@@ -29,7 +29,7 @@ def what_hurts(stage):
 
 def lesson(step):
     """Where to read about a step: the notebook, and the section that has its number."""
-    name = LESSONS[step[0]] if step < "4.5" else "05_limits"
+    name = LESSONS[int(step[0])] if step < "4.5" else "05_limits"
     return f"notebooks/{name}.ipynb, {step}"
 
 

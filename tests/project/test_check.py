@@ -1,0 +1,76 @@
+"""`make check` as a student meets it: one mistake, one page."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WRONG = f"{sys.executable} {ROOT}/tests/broken/server.py --stage 2 --port {{port}}"
+OURS = f"{sys.executable} {ROOT}/milestone2_framing/server.py --port {{port}}"
+SECONDS = 120
+
+
+def check(server, **asked):
+    """(exit status, what make check printed)"""
+    words = [f"{name}={value}" for name, value in {"PYTHON": sys.executable, **asked}.items()]
+    kept = {k: v for k, v in os.environ.items() if k not in ("SERVER", "STAGE", "MAKEFLAGS")}
+    done = subprocess.run(
+        ["make", "check", *words, f"SERVER={server}"],
+        cwd=ROOT,
+        env={**kept, "COLUMNS": "80", "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("mistake", ["header-big-endian", "oversize-untold"])
+def test_one_mistake_is_one_page(mistake):
+    status, printed = check(f"{WRONG} --mistake {mistake}", STAGE="2", ONLY="1")
+    assert status == 2
+    assert len(re.findall(r"^rule: ", printed, re.MULTILINE)) == 1
+    failed = set(re.findall(r"^FAILED \S*::(\w+)", printed, re.MULTILINE))
+    assert len(failed) == 1, "the tests of one rule"
+    assert "mend this first" in printed
+    assert printed.count("\n") < 60
+    assert "Traceback" not in printed
+    repeat = re.search(r"^repeat: +(.*)", printed, re.MULTILINE)[1]
+    assert repeat.startswith(f"make check STAGE=2 TEST={failed.pop()} SERVER=")
+
+
+def test_a_step_asks_for_what_the_course_has_by_then():
+    mistake = f"{WRONG} --mistake oversize-untold"
+    assert check(mistake, STEP="2.2", ONLY="1")[0] == 0
+    status, printed = check(mistake, STEP="2.3", ONLY="1")
+    assert status == 2
+    assert "notebooks/02_framing.ipynb, 2.3" in printed
+
+
+def test_strict_asks_for_start_and_stop_too():
+    tests = {}
+    for strict in ("", "1"):
+        status, printed = check(OURS, STAGE="2", STRICT=strict, TEST="process")
+        assert status == 0, printed
+        tests[strict] = int(re.search(r"(\d+) passed", printed)[1])
+    assert tests["1"] > tests[""]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"STEP": "2.9"}, "no step 2.9"),
+        ({"STEP": "2.2", "STAGE": "3"}, "step 2.2 is one of stage 2, not 3"),
+        ({}, "usage: make check"),
+    ],
+)
+def test_what_can_not_be_asked_is_told(asked, said):
+    status, printed = check(OURS, **asked)
+    assert status == 2
+    assert said in printed
+    assert "Traceback" not in printed
