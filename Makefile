@@ -27,11 +27,14 @@ help:
 	@echo 'make bench            compare the speed of everything (QUICK=1: under a minute)'
 	@echo 'make clean            remove all that these targets made, .venv too'
 
+# What is typed reaches a recipe through the environment, so its quotes need no care.
+demo: export STEPS := $(STEPS)
 demo:
-	@$(LAB) $(PYTHON) -m lab.demo $(if $(STEPS),--steps $(STEPS))
+	@$(LAB) $(PYTHON) -m lab.demo $${STEPS:+--steps $$STEPS}
 
+play: export STEPS := $(STEPS)
 play:
-	@$(LAB) $(PYTHON) -m lab.play $(STEPS)
+	@$(LAB) $(PYTHON) -m lab.play $$STEPS
 
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers
@@ -42,14 +45,18 @@ history:
 history-save:
 	@$(LAB) $(PYTHON) -m lab.history save
 
+run: export STEP := $(STEP)
+run: export PORT := $(PORT)
 run:
-	@if [ -z '$(STEP)' ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
-	@$(LAB) $(PYTHON) -m lab.history run $(STEP) $(PORT)
+	@if [ -z "$$STEP" ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
+	@$(LAB) $(PYTHON) -m lab.history run "$$STEP" $${PORT:+"$$PORT"}
 
+start: export STEP := $(STEP)
+start: export DIR := $(DIR)
 start:
-	@if [ -z '$(STEP)' ] || [ -z '$(DIR)' ]; then \
+	@if [ -z "$$STEP" ] || [ -z "$$DIR" ]; then \
 	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
-	@$(LAB) $(PYTHON) -m lab.history start $(STEP) '$(DIR)'
+	@$(LAB) $(PYTHON) -m lab.history start "$$STEP" "$$DIR"
 
 # Some Debians have venv without pip, others neither; then pip installs from outside.
 $(VENV_PYTHON):
@@ -74,8 +81,7 @@ test: .venv/test-packages
 	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
 	  -n 2 --dist loadfile
 
-# Any python3 with pytest will do; without one .venv is made.  What is asked for reaches
-# the suite through the environment, so its quotes need no care, and a $ in SERVER arrives.
+# Any python3 with pytest will do; without one .venv is made.  A $ in SERVER arrives, too.
 # It stops after the first rule that fails, which is the first thing to mend.
 check: export STAGE := $(STAGE)
 check: export STEP := $(STEP)

@@ -68,7 +68,7 @@ def steps(numbers):
             )
         if order.index(number) >= order.index(RESP):
             raise history.HistoryError(
-                f"step {number} speaks RESP; try it with redis-cli: make run STEP={number} PORT=7379"
+                f"step {number} speaks RESP: make run STEP={number} PORT=7379; redis-cli -p 7379"
             )
         framed, polls = (order.index(number) >= order.index(since) for since in (FRAMED, POLLS))
         found.append(

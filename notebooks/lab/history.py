@@ -272,22 +272,29 @@ def run(number, port=None):
 
 def check_port(port):
     """HistoryError if no server can listen there."""
+    if not (port.isdecimal() and int(port) < 65536):
+        raise HistoryError(f"{port!r} is no port; choose a PORT from 1024 to 65535")
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", int(port)))
-        except (OSError, OverflowError, ValueError) as error:
+        except OSError as error:
+            reason = error.strerror.lower()
             raise HistoryError(
-                f"cannot listen on port {port} ({error}); choose another PORT"
+                f"cannot listen on port {port}: {reason}; choose another PORT"
             ) from None
 
 
 def start(number, directory):
     """Write the program before a step into a folder, and the step's text as TASK.md."""
     step, directory = find(number), Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if directory.is_dir() and any(directory.iterdir()):
         raise HistoryError(f"{directory} is not empty; choose another DIR")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror.lower()
+        raise HistoryError(f"cannot make {directory}: {reason}; choose another DIR") from None
     write(files_before(number), directory)
     task = f"# Step {step.number}: {step.title}\n\n{step.text}\n"
     (directory / "TASK.md").write_text(task, encoding="utf-8")
@@ -295,11 +302,15 @@ def start(number, directory):
 
 
 def main(words):
-    actions = {"build": build, "save": save, "run": run, "start": start}
-    if not words or words[0] not in actions:
-        sys.exit(__doc__ or "usage: python3 -m lab.history build|save|run|start ...")
+    # Each with the number of words that it takes.
+    actions = {"build": (build, 0, 0), "save": (save, 0, 0)}
+    actions.update(run=(run, 1, 2), start=(start, 2, 2))
+    action, least, most = actions.get(words[0] if words else None, (None, 0, 0))
+    if action is None or not least <= len(words) - 1 <= most:
+        print("usage: python3 -m lab.history build | save | run N.K [PORT] | start N.K DIR")
+        sys.exit(2)
     try:
-        sys.exit(actions[words[0]](*words[1:]))
+        sys.exit(action(*words[1:]))
     except (HistoryError, OSError) as error:
         sys.exit(f"{error}")
 

@@ -4,17 +4,23 @@ python3 -m lab.play [N.K ...]    the four milestones, or these steps
 """
 
 import contextlib
+import itertools
+import shutil
 import signal
 import socket
 import sys
 import time
+from textwrap import wrap
 
 from lab import history
 from lab.contenders import milestones, steps
 from lab.observe.trace import bytes_moved, count
 from lab.process import allow_clients
-from lab.servers import StartError
+from lab.servers import STAGES, StartError
 from lab.wire import connect
+
+sys.path.insert(0, str(STAGES[4]))
+from client import format_reply  # noqa: E402  what a client shows
 
 try:
     import readline  # noqa: F401  gives input() editing and history
@@ -22,6 +28,8 @@ except ImportError:
     pass  # not every Python has it; the prompt works without
 
 GIVE_UP = 1.0  # seconds without a byte
+PATIENCE = 20  # seconds, for a server that has much to do
+SHOWN = 3  # replies of many
 CROWD = 1000
 HELP = """\
 GET key               any request, to every server
@@ -43,33 +51,40 @@ class Player:
         self.others = []
         self.sock = self.connect()
 
-    def connect(self):
-        return self.stack.enter_context(connect(self.server.port, GIVE_UP))
+    def connect(self, seconds=GIVE_UP):
+        return self.stack.enter_context(connect(self.server.port, seconds))
 
     def connect_again(self):
         self.sock.close()
         self.sock = self.connect()
 
-    def attempt(self, action):
-        """Do something and tell what came of it, in a line."""
-        before, start = len(self.server.records()), time.perf_counter()
+    def attempt(self, action, counted):
+        """Do something and tell what came of it, as lines of text; counted: and what it cost."""
+        said, before, start = [], len(self.server.records()), time.perf_counter()
         try:
-            said = action(self)
+            for line in action(self):
+                said.append(line)
         except socket.timeout:
-            said = "no reply within a second"
+            said.append(f"{'and no more' if said else 'no reply'} within a second")
             self.connect_again()  # a reply that comes late is not the next one's
         except OSError as error:
-            said = f"the connection is lost: {error}"
+            said.append(f"the connection is lost: {error}")
             self.connect_again()
         took = (time.perf_counter() - start) * 1000
-        return f"{said}   {took:.1f} ms{self.costs(before)}"
+        if len(said) > SHOWN + 1:
+            said[SHOWN:-1] = [f"... {len(said):,} replies"]
+        return [*said, f"{took:.1f} ms", *self.costs(before)] if counted else said
 
     def costs(self, before):
         """The poll() calls and the bytes moved since then, where there is an event loop."""
         if not self.contender.polls:
-            return ""
+            return []
+        time.sleep(0.02)  # the record of the last send() is written when we have its bytes
         new = self.server.records()[before:]
-        return f", {count(new, 'poll'):,} poll(), {bytes_moved(new):,} bytes moved"
+        # What the loop does behind the last reply belongs to what comes next.
+        sends = [place for place, record in enumerate(new) if record["call"] == "send"]
+        new = new[: sends[-1] + 1] if sends else new
+        return [f"{count(new, 'poll'):,} poll()", f"{bytes_moved(new):,} bytes moved"]
 
 
 def asking(requests, one_by_one=False):
@@ -83,13 +98,11 @@ def asking(requests, one_by_one=False):
                 time.sleep(0.01)
         else:
             player.sock.sendall(data)
-        replies = []
+        if not player.contender.framed:  # one reply for all that came in one piece
+            yield format_reply(player.contender.receive(player.sock))
+            return
         for _ in requests:
-            replies.append(player.contender.receive(player.sock))
-            if not player.contender.framed:
-                break  # one reply for all that came in one piece
-        shown = "  ".join(reply.decode("utf-8", "backslashreplace")[:40] for reply in replies[:3])
-        return shown + (f"  ... {len(replies):,} replies" if len(replies) > 3 else "")
+            yield format_reply(player.contender.receive(player.sock))
 
     return action
 
@@ -104,7 +117,7 @@ def joining(send):
         sock.sendall(send(player.contender))
         player.others.append(sock)
         player.sock = player.connect()
-        return f"{len(player.others)} in the way"
+        yield f"{len(player.others)} in the way"
 
     return action
 
@@ -113,7 +126,14 @@ def leaving(player):
     for sock in player.others:
         sock.close()
     player.others.clear()
-    return "they have left"
+    player.connect_again()
+    player.sock.settimeout(PATIENCE)
+    for _ in range(3):  # the server may still be at work for them, or about to begin
+        time.sleep(0.1)
+        player.sock.sendall(player.contender.encode(b"PING"))
+        player.contender.receive(player.sock)
+    player.sock.settimeout(GIVE_UP)
+    yield "they have left"
 
 
 def greedy_requests(contender):
@@ -122,19 +142,19 @@ def greedy_requests(contender):
 
 
 def parse(line):
-    """The action that a line asks for."""
+    """The action that a line asks for, and whether its cost is of interest."""
     word, _, rest = line.partition(" ")
     request = (rest or "PING").encode("utf-8", "surrogateescape")
-    words = {
-        "bytes": asking([request], one_by_one=True),
-        "crowd": asking([request] * CROWD),
-        "silent": joining(lambda contender: b""),
-        "half": joining(lambda contender: contender.encode(b"PING")[:3]),
-        "greedy": joining(greedy_requests),
-        "leave": leaving,
-    }
     requests = [part.encode("utf-8", "surrogateescape") for part in line.split(" + ")]
-    return words.get(word) or asking(requests)
+    words = {
+        "bytes": (asking([request], one_by_one=True), True),
+        "crowd": (asking([request] * CROWD), True),
+        "silent": (joining(lambda contender: b""), False),
+        "half": (joining(lambda contender: contender.encode(b"PING")[:3]), False),
+        "greedy": (joining(greedy_requests), False),
+        "leave": (leaving, False),
+    }
+    return words.get(word, (asking(requests), True))
 
 
 def lines():
@@ -147,6 +167,14 @@ def lines():
     with contextlib.suppress(EOFError):
         while True:
             yield input("> ").strip()
+
+
+def side_by_side(cells):
+    """Print cells, each a list of lines, as columns of the width that there is."""
+    width = max((shutil.get_terminal_size((100, 24)).columns - 2) // len(cells) - 2, 18)
+    columns = [[part for line in cell for part in wrap(line, width)] for cell in cells]
+    for row in itertools.zip_longest(*columns, fillvalue=""):
+        print("  " + "  ".join(part.ljust(width) for part in row).rstrip(), flush=True)
 
 
 def play(contenders):
@@ -162,14 +190,16 @@ def play(contenders):
             if line == "help":
                 print(HELP)
             elif line:
-                action = parse(line)
-                for player in players:
-                    title = player.contender.title[:24]
-                    print(f"  {title:24} {player.attempt(action)}", flush=True)
+                played = [player.attempt(*parse(line)) for player in players]
+                titles = [player.contender.title for player in players]
+                side_by_side([[title] for title in titles])
+                side_by_side(played)
 
 
 def main(numbers):
     signal.signal(signal.SIGINT, lambda signum, frame: sys.exit(130))
+    if any(word.startswith("-") for word in numbers):
+        sys.exit("usage: python3 -m lab.play [N.K ...], or make play STEPS='4.1 4.2'")
     allow_clients()
     try:
         play(steps(numbers) if numbers else milestones())

@@ -119,26 +119,32 @@ def test_play_sends_a_line_to_all_and_counts():
         "lab.play", text="PING a + PING b\ncrowd PING\nhalf\nPING\nleave\nPING x\nhelp\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
-    played = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("> "):
-            played[line[2:]] = replies = []
-        elif line.startswith("  "):
-            replies.append(line)
+    played = columns_of(done.stdout)
     one, two, three, four = played["PING a + PING b"]
-    assert "$aPING b" in one
-    assert all("$a  $b" in line for line in (two, three, four))
-    assert "3,996,000 bytes moved" in played["crowd PING"][2]
-    assert "1 poll(), 0 bytes moved" in played["crowd PING"][3]
-    silenced = ["no reply within a second" in line for line in played["PING"]]
-    assert silenced[1:] == [True, False, False]
-    assert all("$x" in line for line in played["PING x"])
+    assert one[1] == '"aPING b"'
+    assert two[1:3] == three[1:3] == four[1:3] == ['"a"', '"b"']
+    assert (three[4], four[4]) == ("3 poll()", "1 poll()")
+    *_, three, four = played["crowd PING"]
+    assert three[-2:] == ["1,001 poll()", "3,996,000 bytes moved"]
+    assert four[-2:] == ["1 poll()", "0 bytes moved"]
+    replies = [column[1] for column in played["PING"]]
+    assert replies[1:] == ["no reply within a second", "PONG", "PONG"]
+    assert [column[1] for column in played["PING x"]] == ['"x"'] * 4
     assert "one byte at a time" in done.stdout
+
+
+def columns_of(text):
+    """What was played: {line: a list for each server of what stands in its column}."""
+    played = {}
+    for block in text.split("\n> ")[1:]:
+        line, *rows = block.splitlines()
+        starts = [match.start() for match in re.finditer(r"\d \S", rows[0])]
+        cut = [[row[a:b].strip() for a, b in zip(starts, [*starts[1:], None])] for row in rows]
+        played[line] = [[cell for cell in column if cell] for column in zip(*cut)]
+    return played
 
 
 def test_play_takes_steps():
     done = run_lab("lab.play", "4.1", "4.2", text="crowd PING\n")
-    assert [re.search(r"[\d,]+ bytes moved", line)[0] for line in done.stdout.splitlines()[2:]] == [
-        "3,996,000 bytes moved",
-        "0 bytes moved",
-    ]
+    moved = re.findall(r"[\d,]+ bytes moved", done.stdout)
+    assert moved == ["3,996,000 bytes moved", "0 bytes moved"]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -358,8 +359,10 @@ def test_start_gives_the_program_before_a_step_and_the_task(tmp_path):
     ("words", "said"),
     [
         (["run", "9.9"], "there is no step 9.9"),
-        (["run", "4.2", "99999"], "cannot listen on port 99999"),
+        (["run", "4.2", "99999"], "'99999' is no port"),
+        (["run", "4.2", "x"], "'x' is no port"),
         (["start", "4.2", "."], "is not empty"),
+        (["start", "4.2", "README.md"], "cannot make README.md: file exists"),
         (["save"], "make history"),
     ],
 )
@@ -370,6 +373,30 @@ def test_a_mistake_is_told_in_one_line(words, said):
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["walk"], ["run"], ["start", "3.4"], ["build", "x"]])
+def test_wrong_words_are_answered_with_the_usage(words):
+    done = run_lab(*words)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith("usage: ") and done.stdout.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        done = run_lab("run", "4.2", port)
+    assert (
+        done.stderr
+        == f"cannot listen on port {port}: address already in use; choose another PORT\n"
+    )
+
+
+@pytest.mark.parametrize("directory", ["it's", "a b", '"q"'])
+def test_make_start_takes_any_directory(directory, tmp_path):
+    words = ["make", "start", "STEP=3.4", f"DIR={tmp_path / directory}", f"PYTHON={sys.executable}"]
+    subprocess.run(words, cwd=history.ROOT, check=True, capture_output=True, timeout=SECONDS)
+    assert (tmp_path / directory / "TASK.md").exists()
 
 
 def test_without_git_building_says_so(tmp_path):
