@@ -106,7 +106,8 @@ def test_nothing_is_executed_behind_an_oversize_length(target, connect):
     client = connect()
     client.command(b"SET " + key + b" x", b"+OK")
     client.send(b"\xff\xff\xff\xff" + target.wire(b"DEL " + key))
-    expect_refusal(target, client, 2**32 - 1)
+    # Who closes with something unread resets the connection, and the refusal may be lost.
+    client.collect_all("the server to close the connection")
     client.close()
     connect().command(b"GET " + key, b"$x")
 

@@ -62,8 +62,8 @@ class Pace:
         return now - self.began < self.seconds
 
 
-def must_not_fire(start, scene, idles=LONG_IDLES):
-    """Run scene(server, pace), in which each step is a sign of life.
+def must_not_fire(start, ask, idles=LONG_IDLES):
+    """Run ask(server, pace), in which each step is a sign of life.
 
     On a machine so busy that a step took long, closing may have been right: then
     it is done again with a longer time-out.
@@ -71,7 +71,7 @@ def must_not_fire(start, scene, idles=LONG_IDLES):
     for idle in idles:
         pace = Pace(2 * idle)
         try:
-            scene(start(idle_timeout=idle), pace)
+            ask(start(idle_timeout=idle), pace)
             return
         except Failure:
             if pace.longest < idle / 2 or idle == idles[-1]:
@@ -143,20 +143,20 @@ def test_client_that_reads_nothing_is_closed(target, start, connect, half_close)
 def test_active_client_is_not_closed(target, start, connect):
     """A client that asks now and then is not idle, however long it stays."""
 
-    def scene(server, pace):
+    def ask(server, pace):
         client = connect(server)
         client.ask(target.message())
         while pace.goes_on():
             client.ask(target.message())
 
-    must_not_fire(start, scene)
+    must_not_fire(start, ask)
 
 
 @row(17)
 def test_slow_request_is_not_idle(target, start, connect):
     """A request that arrives byte by byte is not idle, however long it takes."""
 
-    def scene(server, pace):
+    def ask(server, pace):
         client, message = connect(server), target.sized(200)
         wire = target.wire(message.request)
         at = 1
@@ -167,7 +167,7 @@ def test_slow_request_is_not_idle(target, start, connect):
         client.send(wire[at:])
         client.expect_replies([message])
 
-    must_not_fire(start, scene)
+    must_not_fire(start, ask)
 
 
 @row(17)
@@ -175,7 +175,7 @@ def test_slow_request_is_not_idle(target, start, connect):
 def test_slow_reader_is_not_idle(target, start, connect):
     """A long reply that is read slowly is not idle, however long it takes."""
 
-    def scene(server, pace):
+    def ask(server, pace):
         client = connect(server, **SMALL)
         value = b"v" * min(UNREAD, target.max_payload - len(b"SET long "))
         count = int(KERNEL + pace.seconds / STEP * SLOW_READ) // len(value) + 1
@@ -186,7 +186,7 @@ def test_slow_reader_is_not_idle(target, start, connect):
         for _ in range(count):
             client.expect(b"$" + value, "a reply that is read slowly")
 
-    must_not_fire(start, scene, SLOW_READ_IDLES)
+    must_not_fire(start, ask, SLOW_READ_IDLES)
 
 
 def read_some(client, count):

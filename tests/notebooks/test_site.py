@@ -406,28 +406,64 @@ def test_a_deck_shows_everything_inside_the_screen_and_no_text_scrolls(built, na
     assert seen["at"] == list(range(1, seen["steps"] + 1))
 
 
+# A window that a test opens: the browser's own is not opened without a user's click.
+SPEAKER = """
+const frame = document.body.appendChild(document.createElement("iframe"));
+window.open = () => frame.contentWindow;
+const told = () => ["here", "notes", "next", "clock"].map(
+  (id) => frame.contentDocument.getElementById(id).textContent.trim());
+"""
+
+
 @needs_browser
-def test_fragments_come_one_by_one_and_notes_on_s(small, tmp_path):
+def test_fragments_come_one_by_one(small, tmp_path):
     script = (
         PRESS
         + """
 seen = [];
-const told = () => notes.hidden ? "" : notes.querySelector("div").textContent.trim();
-const look = () => seen.push([document.querySelectorAll(shown).length, told()]);
-look(); press("s"); look();
-press("ArrowRight"); look(); press("s");
-press("ArrowRight"); look(); press("ArrowLeft"); look();
+const look = () => seen.push(document.querySelectorAll(shown).length);
+look(); press("ArrowRight"); look(); press("ArrowRight"); look(); press("ArrowLeft"); look();
 """
     )
     seen, console = browse(small / "first.slides.html", DESKTOP, script, tmp_path)
     assert console == []
-    assert seen == [
-        [1, ""],
-        [1, "for the speaker"],
-        [3, "none for this slide"],  # a cell's code and its output
-        [4, ""],
-        [3, ""],
-    ]
+    assert seen == [1, 3, 4, 3]  # a cell's code and its output come together
+
+
+@needs_browser
+def test_s_opens_a_window_for_the_speaker_with_notes_next_slide_and_clock(small, tmp_path):
+    script = (
+        PRESS
+        + SPEAKER
+        + """
+press("s"); seen = [told()];
+press("ArrowRight"); seen.push(told());
+press("End"); seen.push(told());
+seen.push(document.body.innerText.includes("for the speaker"));
+"""
+    )
+    seen, console = browse(small / "first.slides.html", DESKTOP, script, tmp_path)
+    assert console == []
+    first, second, last, projected = seen
+    assert first[1] == "for the speaker" and first[3] == "0:00"
+    assert second[1] == "no notes for this slide"
+    assert last[2] == "the end"
+    assert not projected
+
+
+CODE = """
+const heights = [...document.querySelectorAll(".code pre")].map(
+  (pre) => parseFloat(getComputedStyle(pre).fontSize) * (pre.closest(".piece").style.zoom || 1));
+seen = {smallest: Math.min(...heights), high: innerHeight};
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("name", NAMES)
+def test_code_is_large_enough_for_the_last_row(built, name, tmp_path):
+    seen, console = browse(built / f"{name}.slides.html", DESKTOP, CODE, tmp_path)
+    assert console == []
+    assert seen["smallest"] >= 18 * seen["high"] / 720
 
 
 @needs_browser

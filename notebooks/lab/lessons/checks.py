@@ -25,6 +25,12 @@ def run_client(stage, server, *command):
     return done.stdout.rstrip("\n")
 
 
+def require(right, problem):
+    """AssertionError that says what is wrong; `assert` itself is left out under `python -O`."""
+    if not right:
+        raise AssertionError(problem)
+
+
 def wait_until(condition, what):
     """Wait until `condition()` holds; TimeoutError that names `what` if it never does."""
     deadline = time.monotonic() + SECONDS
@@ -101,17 +107,17 @@ class Steps:
 
     def make(self, steps):
         """Make the calls; AssertionError if one fails, or if they don't serve the client."""
-        assert steps, "put the seven calls into the list"
+        require(steps, "put the seven calls into the list")
         for step in steps:
-            assert step in self.CALLS, f"{step!r} is none of {', '.join(self.CALLS)}"
+            require(step in self.CALLS, f"{step!r} is none of {', '.join(self.CALLS)}")
             try:
                 getattr(self, step)()
             except OSError as error:
                 raise AssertionError(f"{step}() fails: {error.strerror or error}") from None
             except AttributeError:
                 raise AssertionError(f"{step}() has nothing to work on yet") from None
-        assert self.answered(), "the client has no reply, or the connection is open"
-        assert "bind" in steps, "without bind() the kernel takes any port, and no client knows it"
+        require(self.answered(), "the client has no reply, or the connection is open")
+        require("bind" in steps, "without bind() the kernel takes any port, and no client knows it")
 
     def answered(self):
         return self.sock is not None and self.sock.fileno() == -1 and self.reply() == b"+PONG"
@@ -177,10 +183,10 @@ def quit_once(port):
         ping, goodbye, late = (ask_unframed(sock, word) for word in (b"PING", b"QUIT", b"PING"))
     with connect(port, PATIENCE) as sock:
         after = ask_unframed(sock, b"PING")
-    assert ping == b"+PONG", f"PING got {ping!r}"
-    assert goodbye == b"+BYE", f"QUIT got {goodbye!r}, not b'+BYE'"
-    assert late == b"", f"the connection is open after QUIT: PING got {late!r}"
-    assert after == b"+PONG", f"the next client's PING got {after!r}"
+    require(ping == b"+PONG", f"PING got {ping!r}")
+    require(goodbye == b"+BYE", f"QUIT got {goodbye!r}, not b'+BYE'")
+    require(late == b"", f"the connection is open after QUIT: PING got {late!r}")
+    require(after == b"+PONG", f"the next client's PING got {after!r}")
 
 
 def check_threads(serve_forever):
@@ -192,8 +198,8 @@ def ask_both(port):
     with connect(port, PATIENCE) as silent, connect(port, PATIENCE) as other:
         beside = ask_unframed(other, b"PING")
         first = ask_unframed(silent, b"PING")
-    assert beside == b"+PONG", f"beside a silent client PING got {beside!r} within {PATIENCE} s"
-    assert first == b"+PONG", f"the silent client, when it speaks, gets {first!r}"
+    require(beside == b"+PONG", f"beside a silent client PING got {beside!r} within {PATIENCE} s")
+    require(first == b"+PONG", f"the silent client, when it speaks, gets {first!r}")
 
 
 class ScriptedSocket:
@@ -229,16 +235,16 @@ def compare(name, want, call, *arguments):
         got = error
     right = isinstance(got, want) if want is ConnectionError else got == want
     wanted = "a ConnectionError" if want is ConnectionError else repr(want)
-    assert right, f"{name}: got {got!r} instead of {wanted}"
+    require(right, f"{name}: got {got!r} instead of {wanted}")
 
 
 def check_payloads(payloads):
     """Exercise 1 of notebook 2: the payloads that are in the bytes of the question."""
 
     def check():
-        assert payloads, "fill the list"
+        require(payloads, "fill the list")
         right = payloads == [b"GET a", b"", b"PING"]
-        assert right, f"{payloads!r} is not what the three headers say"
+        require(right, f"{payloads!r} is not what the three headers say")
 
     judge(check, "and the second one is empty, not missing")
 

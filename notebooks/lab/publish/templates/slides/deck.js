@@ -5,10 +5,11 @@
 const root = document.documentElement;
 const slides = [...document.querySelectorAll(".slide")];
 const small = matchMedia("(max-width: 700px)");
-const notes = document.getElementById("notes");
-const SMALLEST = 0.8;  // how far a screen may be made smaller, so that a piece more fits
+const SMALLEST = 0.8;  // how far a screen without code may be made smaller, so that a piece more fits
 let steps = [];  // {slide, screen: pieces to show, shown: how many of them, number: of the screen}
 let now = 0;
+let speaker = null;  // the window with the notes, the next slide and a clock
+let began = 0;  // when it was opened, in milliseconds
 
 for (const piece of document.querySelectorAll(".prose:not(.notes), .code > *"))
   piece.classList.add("piece");
@@ -28,6 +29,7 @@ function piecesOf(slide) {
   return [...slide.querySelectorAll(".piece")].filter((piece) => getComputedStyle(piece).display !== "none");
 }
 
+const isCode = (piece) => piece.matches("pre") || piece.querySelector("pre") !== null;  // it has to stay large enough to read
 const isText = (piece) => piece.classList.contains("prose");
 const isTheatre = (piece) => piece.querySelector("iframe") !== null;  // wants a screen of its own
 
@@ -41,14 +43,17 @@ function screensOf(slide) {
   const line = slide.querySelector(".continued").getBoundingClientRect().height;
   const space = slide.clientHeight - line - 2 * parseFloat(getComputedStyle(slide).paddingTop);
   const pieces = piecesOf(slide), heights = pieces.map(heightOf), screens = [];
-  const fits = (height) => height * SMALLEST <= space;
+  const fits = (height, some) => height * (some.some(isCode) ? 1 : SMALLEST) <= space;
   let used = 0;
   pieces.forEach((piece, n) => {
     // A text should stay with the code or the picture that it talks about.
     const next = pieces[n + 1], follows = next && !isText(next) && !isTheatre(next);
     const together = heights[n] + heights[n + 1];
-    const wanted = isText(piece) && follows && fits(together) ? together : heights[n];
-    if (n === 0 || isTheatre(piece) || isTheatre(pieces[n - 1]) || !fits(used + wanted)) {
+    const pair = isText(piece) && follows && fits(together, [next]);
+    const here = screens.length ? screens[screens.length - 1] : [];
+    const all = pair ? [...here, piece, next] : [...here, piece];
+    const wanted = pair ? together : heights[n];
+    if (n === 0 || isTheatre(piece) || isTheatre(pieces[n - 1]) || !fits(used + wanted, all)) {
       screens.push([]);
       used = 0;
     }
@@ -62,7 +67,7 @@ function screensOf(slide) {
 // Make a screen's pieces smaller until they fit.  What is too high even then scrolls.
 function shrink(screen, space) {
   const height = () => screen.reduce((sum, piece) => sum + heightOf(piece), 0);
-  const zoom = Math.min(1, Math.max(SMALLEST, space / height()));
+  const zoom = screen.some(isCode) ? 1 : Math.min(1, Math.max(SMALLEST, space / height()));
   for (const piece of screen) if (!isTheatre(piece)) piece.style.zoom = zoom;
   const high = height() > space + 1;
   for (const piece of screen) piece.classList.toggle("high", high && screen.length === 1);
@@ -103,10 +108,42 @@ function show(n) {
     piece.classList.toggle("away", place < 0);
     piece.classList.toggle("later", place >= shown);
   }
-  const texts = [...slide.querySelectorAll(".notes")].map((note) => note.innerHTML);
-  notes.querySelector("div").innerHTML = texts.join("") || "none for this slide";
+  tellSpeaker();
   document.getElementById("count").textContent = now + 1 + " / " + steps.length;
   history.replaceState(null, "", "#" + (now + 1));
+}
+
+// The speaker's window.  It is drawn from here, so it needs no page of its own.
+function openSpeaker() {
+  speaker = open("", "speaker", "width=800,height=640");
+  if (!speaker) { alert("Allow this page to open a window: it shows the notes."); return; }
+  began = Date.now();
+  speaker.document.title = "Speaker";
+  speaker.document.head.innerHTML =
+    "<style>body { font: 1.1rem sans-serif; margin: 1rem 2rem } #clock { float: right; font-size: 2rem }" +
+    " #next { border: 1px solid #777; padding: 0 1rem; max-height: 40vh; overflow: hidden }</style>";
+  speaker.document.body.innerHTML =
+    '<div id="clock"></div><h2 id="here"></h2><div id="notes"></div><h3>Next</h3><div id="next"></div>';
+  speaker.onkeydown = onKey;
+  speaker.setInterval(tellTime, 1000);
+  tellSpeaker();
+}
+
+function tellTime() {
+  const seconds = Math.floor((Date.now() - began) / 1000);
+  const time = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
+  speaker.document.getElementById("clock").textContent = time;
+}
+
+function tellSpeaker() {
+  if (!speaker || speaker.closed) return;
+  const { slide } = steps[now], next = steps[now + 1], at = (id) => speaker.document.getElementById(id);
+  const heading = slide.querySelector("h1, h2, h3") || slide.querySelector(".continued");
+  const texts = [...slide.querySelectorAll(".notes")].map((note) => note.innerHTML);
+  at("here").textContent = heading.textContent.replace("¶", "");
+  at("notes").innerHTML = texts.join("") || "no notes for this slide";
+  at("next").innerHTML = next ? next.screen[next.shown - 1].innerHTML : "the end";
+  tellTime();
 }
 
 // Up and down scroll first, where there is something to scroll.
@@ -124,13 +161,14 @@ const keys = { ArrowLeft: "back", PageUp: "back", ArrowUp: "back", ArrowRight: "
 
 for (const button of document.querySelectorAll("[data-go]"))
   button.onclick = () => show(go[button.dataset.go]());
-addEventListener("keydown", (event) => {
+function onKey(event) {
   if (small.matches || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest("summary, button") && event.key === " ") return;
-  if (event.key === "s") { notes.hidden = !notes.hidden; layOut(); }
+  if (event.key === "s") openSpeaker();
   else if (scrolled(event.key)) event.preventDefault();
   else if (keys[event.key]) { event.preventDefault(); show(go[keys[event.key]]()); }
-});
+}
+addEventListener("keydown", onKey);
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1), 10) - 1 || 0));
 addEventListener("resize", layOut);
 addEventListener("toggle", layOut, true);  // of a <details>: it has become higher
