@@ -142,6 +142,7 @@ function tellSpeaker() {
   const texts = [...slide.querySelectorAll(".notes")].map((note) => note.innerHTML);
   at("here").textContent = heading.textContent.replace("¶", "");
   at("notes").innerHTML = texts.join("") || "no notes for this slide";
+  for (const folded of at("notes").querySelectorAll("details")) folded.open = true;
   at("next").innerHTML = next ? next.screen[next.shown - 1].innerHTML : "the end";
   tellTime();
 }
