@@ -761,6 +761,26 @@ mistake(
 )
 mistake(
     4,
+    "one-request-a-turn",
+    "each turn of the loop answers one of the requests that came together",
+    "test_a_batch_is_answered_in_one_turn",
+    """
+         conn.outgoing += frame(respond(request))
++        return
+""",
+)
+mistake(
+    4,
+    "write-in-the-next-turn",
+    "a reply waits until poll() reports that there is room",
+    "test_a_request_costs_one_turn_of_the_loop",
+    """
+-            if conn.outgoing:
++            if events & select.POLLOUT:
+""",
+)
+mistake(
+    4,
     "leftovers-after-blocked-write",
     "requests that waited for room are looked at when more arrive",
     "test_many_bytes_for_few",

@@ -1,11 +1,9 @@
 """Many clients at once."""
 
-import signal
-from contextlib import contextmanager
-
 import pytest
 from harness import row
 from harness.limits import want_descriptors
+from harness.server import while_stopped
 
 
 def ask_all(target, clients):
@@ -25,16 +23,6 @@ def crowd(target, connect, count):
         if number % 4 == 3:
             clients[-1].ask(target.message())
     return clients
-
-
-@contextmanager
-def while_stopped(server):
-    """What is done meanwhile the server finds all at once, in one turn of its loop."""
-    server.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.signal(signal.SIGCONT)
 
 
 @row(11)

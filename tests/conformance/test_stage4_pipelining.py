@@ -1,16 +1,16 @@
 """Many requests on the way at once, and what is left over between reads."""
 
 import random
-import socket
 import struct
 
 import pytest
-from harness import Message, check, commands_only, numbers, ours_only, row
+from harness import Message, check, commands_only, numbers, proc, row, trace
+from harness.server import while_stopped
 
 MANY = 10_000
-TOGETHER = 1000  # requests
-SEGMENTS = TOGETHER // 4  # one for each reply is what milestone 3 sends
-DATA_SEGMENTS_IN = 152  # offset of tcpi_data_segs_in in Linux's struct tcp_info
+BATCH = 100  # requests in one packet, so small that any read brings all of them
+TURN = 10  # of these; who answers one in each turn of the loop is found below that
+QUESTIONS = 200
 
 
 def wire_of(target, messages):
@@ -159,32 +159,66 @@ def test_clients_that_left_are_not_timed_out(target, start, connect):
         check(len(lines) == 1, f"on stderr: {lines}", "one line, for the silent client")
 
 
-def segments_received(client):
-    """How many segments with data have come to a client so far; a skip where nobody tells."""
-    if not hasattr(socket, "TCP_INFO"):
-        pytest.skip("not checked here: needs Linux, TCP_INFO counts segments")
-    info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    if len(info) < DATA_SEGMENTS_IN + 4:
-        pytest.skip("not checked here: this kernel's TCP_INFO does not count segments")
-    return struct.unpack_from("=I", info, DATA_SEGMENTS_IN)[0]
-
-
-# Not asked of others: the kernel merges small replies when the window fills, and a server
-# that answers everything in one turn may still send each reply by itself.
 @row(13, "counted")
-@ours_only
-def test_replies_to_a_batch_come_together(target, connect):
-    """All pending requests are answered in one turn of the loop, so their replies come together."""
-    client, messages = connect(), target.messages(TOGETHER)
+@commands_only
+def test_a_batch_is_answered_in_one_turn(target, start, connect):
+    """All requests that have come together are answered before another client's turn."""
+    if not proc.USABLE:
+        pytest.skip("not checked here: needs Linux, to know how many threads a server has")
+    server = start()
+    pair = [connect(server), connect(server)]
+    for client in pair:
+        client.ask(target.message())
+    if proc.workers(server.session) > 1:
+        pytest.skip("several threads or processes may work on both clients at once")
+    for number in range(10):
+        many, one = pair if number % 2 else pair[::-1]  # whoever comes first in the loop
+        place = place_in_line(target, server, many, one)
+        check(
+            place == 1 or place > TURN,
+            f"another client's request was answered after {place - 1} of {BATCH} that had come "
+            "together in one packet",
+            "all of them first, or that one first",
+            "answer every complete request before you return to poll(): while, not if",
+            many,
+        )
+
+
+def place_in_line(target, server, many, one):
+    """One client sends a batch, the other a request: which one in the order of all is that?"""
+    counter = b"key-%d" % next(numbers)
+    request = target.wire(b"INCR " + counter)
+    with while_stopped(server):  # the server finds both in the same turn
+        many.send(request * BATCH)
+        one.send(request)
+    place = int(one.receive()[1:])
+    rest = [number for number in range(1, BATCH + 2) if number != place]
+    for number in rest:
+        many.expect(b":%d" % number)
+    return place
+
+
+@row(14, "counted")
+@pytest.mark.skipif(not trace.USABLE, reason="needs strace: apt-get install strace")
+def test_a_request_costs_one_turn_of_the_loop(target, start, connect):
+    """A request that comes alone is answered with one call of poll(), not two."""
+    server = start()
+    client = connect(server)
     client.ask(target.message())
-    before = segments_received(client)
-    client.send_requests(messages)
-    client.expect_replies(messages)
-    came = segments_received(client) - before
+    if proc.workers(server.session) > 1:
+        pytest.skip("several threads or processes wait in different places")
+    waits = trace.count_waits(server, lambda: ask_often(target, client))
+    if waits is None:
+        pytest.skip("strace may not look at this server: see ptrace_scope, or run as root")
     check(
-        came <= SEGMENTS,
-        f"{came} segments with the replies to {TOGETHER} requests that came together",
-        f"{SEGMENTS} at the most",
-        "answer every complete request before you return to poll(): while, not if",
+        waits < 1.9 * QUESTIONS,
+        f"{waits} calls of poll() and the like for {QUESTIONS} requests, one at a time",
+        "one for each: it tells that the request is there",
+        "send() right after answering; only if the kernel has no room, wait for POLLOUT",
         client,
     )
+
+
+def ask_often(target, client):
+    for message in target.messages(QUESTIONS):
+        client.ask(message)

@@ -3,7 +3,7 @@
 `yes` is asked of every server from that stage on.  `no` is asserted of our own
 servers, because it is the problem that the next milestone solves; somebody
 else's may be better.  `-` means that the row makes no sense at that stage.
-`counted` rows are asserted from the calls a tracer counts, on our own servers.
+`counted` rows are about what happens inside, which a tracer counts in our own servers.
 
 The course goes from stage to stage in steps, N.K, each told in a section of a notebook.
 For each stage a row says from which step of it the promise holds: a step may break for

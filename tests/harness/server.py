@@ -1,5 +1,6 @@
 """Start the server under test, find out when it is ready, and always end it."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -57,6 +58,16 @@ def pick_port():
                     continue
                 raise
             return port
+
+
+@contextlib.contextmanager
+def while_stopped(server):
+    """What is done meanwhile the server finds all at once, in one turn of its loop."""
+    server.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.signal(signal.SIGCONT)
 
 
 class Server:
