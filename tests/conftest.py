@@ -36,7 +36,7 @@ def pytest_addoption(parser):
     group.addoption("--only", action="store_true", help="leave out the earlier stages")
     group.addoption("--as-ours", action="store_true", help="ask for our start, stop and log, too")
     group.addoption("--first", action="store_true", help="stop after the first rule that fails")
-    group.addoption("--dialect", choices=["commands", "echo"], default="commands")
+    group.addoption("--dialect", choices=["commands", "echo", "resp"], default="commands")
     group.addoption("--max-payload", type=int, default=MAX_PAYLOAD, metavar="BYTES")
 
 
@@ -44,6 +44,7 @@ def pytest_configure(config):
     for line in (
         "row(number, cell): the row of tests/harness/capabilities.py that is checked",
         "commands_only: not asked of a server that echoes",
+        "frames_only: not asked of a server that speaks RESP",
         "ours_only: not asked of somebody else's server",
         "gate: when it fails, the others are not run",
     ):
@@ -120,15 +121,15 @@ class Graded:
         """How to run just this test by hand."""
         if self.foreign and self.first:  # as make check asks
             words = [f"make check STAGE={target.stage} TEST={item.originalname}"]
-            words += ["DIALECT=echo"] if target.echoes else []
+            words += [f"DIALECT={target.dialect}"] if target.dialect != "commands" else []
             return " ".join([*words, f"SERVER={double_quoted(self.command)}"])
         path = os.path.relpath(item.path, item.config.invocation_params.dir)
         words = ["python3 -m pytest", shlex.quote(f"{path}::{item.name}")]
         if self.foreign:
             words += ["--server", double_quoted(self.command)]
         words += ["--stage", str(target.stage)]
-        if target.echoes:
-            words += ["--dialect echo"]
+        if target.dialect != "commands":
+            words += [f"--dialect {target.dialect}"]
         if target.max_payload != MAX_PAYLOAD:
             words += ["--max-payload", str(target.max_payload)]
         return " ".join(words)
@@ -254,6 +255,8 @@ def pytest_runtest_setup(item):
     graded = item.config.graded
     if item.get_closest_marker("commands_only") and target.echoes:
         pytest.skip("an echo server has no commands")
+    if item.get_closest_marker("frames_only") and target.resp:
+        pytest.skip("RESP has no such frame, or another rule for it")
     for mark in item.iter_markers("row"):
         if mark.args[1] == "no" and not target.own:
             pytest.skip("shows what our server can't do; yours may be better")

@@ -1,7 +1,6 @@
 """How a connection ends: too long a length, an end inside a frame, a half-closed one."""
 
 import contextlib
-import struct
 
 import pytest
 from harness import Failure, check, commands_only, numbers, ours_only, row
@@ -38,7 +37,7 @@ def test_oversize_length(target, connect):
     """A length over the limit is answered with an error, and the connection is closed."""
     for length in oversizes(target):
         client = connect()
-        client.send(struct.pack("<I", length))
+        client.send(target.announce(length))
         expect_refusal(target, client, length)
         client.close()
         ask_next(target, connect)
@@ -52,7 +51,7 @@ def test_oversize_length_behind_requests(target, connect, count):
     wire = b"".join(target.wire(message.request) for message in messages)
     length = target.max_payload + 1
     client = connect()
-    client.send(wire + struct.pack("<I", length))
+    client.send(wire + target.announce(length))
     client.expect_replies(messages)
     expect_refusal(target, client, length)
     client.close()
@@ -64,7 +63,7 @@ def test_oversize_length_byte_by_byte(target, connect):
     """A length over the limit is noticed also when its bytes arrive one by one."""
     client = connect()
     client.ask(target.message())
-    client.send_pieces(struct.pack("<I", 2**32 - 1), 1, 2, 3)
+    client.send_pieces(target.announce(2**32 - 1), 1, 2, 3)
     expect_refusal(target, client, 2**32 - 1)
     client.close()
     ask_next(target, connect)
@@ -74,7 +73,7 @@ def test_oversize_length_byte_by_byte(target, connect):
 def test_oversize_length_and_half_close(target, connect):
     """A length over the limit is refused also when nothing can follow it."""
     client = connect()
-    client.send(struct.pack("<I", target.max_payload + 1))
+    client.send(target.announce(target.max_payload + 1))
     client.half_close()
     expect_refusal(target, client, target.max_payload + 1)
     client.close()
@@ -86,7 +85,7 @@ def test_oversize_payload_is_never_taken_in(target, connect):
     """A client that goes on sending behind a length over the limit is cut off."""
     for length in (target.max_payload + 1, 2**32 - 1):
         client = connect()
-        client.send(struct.pack("<I", length))
+        client.send(target.announce(length))
         check(
             client.send_until_refused(FOREVER) < FOREVER,
             f"the server has taken {FOREVER} bytes behind the header",
@@ -105,7 +104,7 @@ def test_nothing_is_executed_behind_an_oversize_length(target, connect):
     key = b"key-%d" % next(numbers)
     client = connect()
     client.command(b"SET " + key + b" x", b"+OK")
-    client.send(b"\xff\xff\xff\xff" + target.wire(b"DEL " + key))
+    client.send(target.announce(2**32 - 1) + target.wire(b"DEL " + key))
     # Who closes with something unread resets the connection, and the refusal may be lost.
     client.collect_all("the server to close the connection")
     client.close()
@@ -121,7 +120,7 @@ def test_nothing_is_executed_while_the_refusal_waits(target, connect):
     client = connect(**SMALL)
     client.command(b"SET " + key + b" " + value, b"+OK")
     delete = target.wire(b"DEL " + key)
-    client.send(8 * target.wire(b"GET " + key) + b"\xff\xff\xff\xff" + delete, reading=False)
+    client.send(8 * target.wire(b"GET " + key) + target.announce(2**32 - 1) + delete, reading=False)
     client.expect(b"$" + value)
     wait_until_still(client)
     with contextlib.suppress(Failure):  # who has closed by now may answer this with a reset
@@ -257,7 +256,7 @@ def check_log(server, client, reason):
 def test_oversize_logs_one_line(target, server, connect):
     """A length over the limit ends in an orderly close and logs one line."""
     client = connect()
-    client.send(struct.pack("<I", 2**32 - 1))
+    client.send(target.announce(2**32 - 1))
     client.expect(b"-ERR payload of 4294967295 bytes exceeds 1048576")
     client.expect_eof()
     client.close()

@@ -39,7 +39,7 @@ def until_blocked(target, client, count=20):
         batch = padded(target, count)
         client.send_requests(batch, reading=False)
         messages += batch
-        owed += sum(len(target.wire(message.reply)) for message in batch)
+        owed += sum(len(target.reply_wire(message.reply)) for message in batch)
         if not caught_up(client, owed):
             break
     return messages

@@ -172,7 +172,7 @@ def test_ends_of_every_kind_at_once(target, server, connect):
             client.send(wire)
             client.reset()
         for client in clients[3::4]:
-            client.send(b"\xff\xff\xff\xff")
+            client.send(target.announce(2**32 - 1))
         for client, message in zip(asking, messages):
             client.send_requests([message])
     for client, message in zip(asking, messages):

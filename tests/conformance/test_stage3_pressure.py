@@ -209,7 +209,7 @@ def reset_inside_frame(target, client):
 
 
 def announce_too_much(target, client):
-    client.send((target.max_payload + 1).to_bytes(4, "little"))
+    client.send(target.announce(target.max_payload + 1))
 
 
 def leave_replies_unread(target, client):

@@ -1,7 +1,6 @@
 """Many requests on the way at once, and what is left over between reads."""
 
 import random
-import struct
 
 import pytest
 from harness import Message, check, commands_only, numbers, proc, row, trace
@@ -101,7 +100,7 @@ def test_oversize_length_behind_a_long_pipeline(target, connect):
     messages = target.messages(MANY)
     length = 2**32 - 1
     client = connect()
-    client.send(wire_of(target, messages) + struct.pack("<I", length))
+    client.send(wire_of(target, messages) + target.announce(length))
     client.expect_replies(messages)
     client.collect_all("the server to close the connection")
 

@@ -6,6 +6,7 @@ asyncio     stage 4, Protocol classes
 threads     stage 3, one blocking thread a client; starts slowly
 C, epoll    stage 4, large kernel buffers; prints no ready line
 steps       what each step of the course is asked for; stage 4 for those behind it
+Redis       stage 4, in its own protocol, but for two rules of which it thinks otherwise
 """
 
 import os
@@ -60,6 +61,34 @@ def test_each_step_has_what_it_is_asked_for(step):
 def test_what_comes_after_milestone_4(step):
     with history.folder_of(step) as folder:
         grade(4, sys.executable, folder / "server.py", *IDLE)
+
+
+def test_the_step_that_speaks_resp():
+    with history.folder_of("5.3") as folder:
+        grade(4, sys.executable, folder / "server.py", *IDLE, options=["--dialect", "resp"])
+
+
+# What a real Redis does otherwise, on purpose: its replies to a client are bounded only if
+# client-output-buffer-limit says so, and then the client is cut off, not paused; and replies
+# that wait when a client half-closes are dropped.
+REDIS_DIFFERS = """
+test_memory_beside_one_that_never_reads test_memory_for_unread_replies
+test_half_close_while_output_is_blocked test_half_close_with_long_replies_due
+""".split()
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="apt-get install redis-server")
+def test_redis_itself():
+    settings = {
+        "bind": "127.0.0.1",
+        "protected-mode": "no",  # it takes 127.1.2.3 for a stranger
+        "save": "",
+        "appendonly": "no",
+        "proto-max-bulk-len": "1mb",
+    }
+    words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    without = ["-k", " and ".join(f"not {test}" for test in REDIS_DIFFERS)]
+    grade(4, "redis-server", *words, options=["--dialect", "resp", *without])
 
 
 def test_threads():

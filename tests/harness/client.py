@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 
-from harness import hints
+from harness import hints, resp
 from harness.failure import Failure
 
 PATIENCE = 8  # seconds without a byte moving, then a wait is given up
@@ -199,7 +199,9 @@ class Client:
 
     def expect(self, reply, what="the reply", first=True):
         """Receive one reply with this payload; it is the first of its batch, or not."""
-        wire = self.target.wire(reply)
+        wire = self.target.reply_wire(reply)
+        if self.target.resp and reply.startswith(b"-"):
+            wire = self._error_line(wire, what, first)
         # Compared as it comes: a wrong length must not make us wait for its bytes.
         checked = 0
         while True:
@@ -212,6 +214,13 @@ class Client:
             self._more(reply, what, first)
         del self.inbox[: len(wire)]
         self.replies += 1
+
+    def _error_line(self, wire, what, first):
+        """The error that has come: in RESP its text is the server's own."""
+        while b"\r\n" not in self.inbox and self.inbox[:4] == wire[: len(self.inbox)][:4]:
+            self._more(wire, what, first)
+        line, end, _ = bytes(self.inbox).partition(b"\r\n")
+        return line + end if line.startswith(b"-ERR ") else wire
 
     def _more(self, reply, what, first=True):
         """Receive some more of a reply that is still incomplete."""
@@ -238,7 +247,7 @@ class Client:
         came = bytes(self.inbox)
         self.fail(
             self.explain(came) + then,
-            f"{what}: {self.explain(self.target.wire(reply))}",
+            f"{what}: {self.explain(self.target.reply_wire(reply))}",
             hints.for_reply(self.target, came, reply),
         )
 
@@ -257,7 +266,14 @@ class Client:
             self._receive_some()
 
     def receive(self, what="a reply"):
-        """Receive one frame, whatever its payload is; returns the payload."""
+        """Receive one reply, whatever its payload is; returns the payload."""
+        if self.target.resp:
+            while (found := resp.parse_reply(self.inbox)) is None:
+                self._more(b"", what)
+            payload, size = found
+            del self.inbox[:size]
+            self.replies += 1
+            return payload
         limit = self.target.max_payload + 1024
         while len(self.inbox) < 4:
             self._more(b"", what)

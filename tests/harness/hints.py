@@ -14,6 +14,8 @@ COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the heade
 
 def for_reply(target, came, reply):
     """A hint for a reply that differs: came has the wire's bytes, reply the payload's."""
+    if target.resp:
+        return None
     for guess in (_resp, _error_text, _header, _payload):
         hint = guess(target, came, reply)
         if hint:
@@ -103,7 +105,7 @@ def _payload_text(target, text, reply):
 
 def for_end(target, came, reply):
     """A hint for a connection that ended where this reply was due; or None."""
-    wire = target.wire(reply)
+    wire = target.reply_wire(reply)
     if len(wire) < LONG or not came or not wire.startswith(came):
         return None
     if target.stage < 3:

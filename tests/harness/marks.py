@@ -4,6 +4,7 @@ import pytest
 
 commands_only = pytest.mark.commands_only  # nothing to ask of a server that echoes
 ours_only = pytest.mark.ours_only  # a promise of our own servers, not of the wire
+frames_only = pytest.mark.frames_only  # about our own protocol, not about that of Redis
 gate = pytest.mark.gate  # without this nothing else can work
 
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from harness import resp
+
 MAX_PAYLOAD = 1024 * 1024
 HEADER = struct.Struct("<I")
 STAGE_NAMES = {1: "sockets", 2: "framing", 3: "eventloop", 4: "pipelining"}
@@ -38,15 +40,30 @@ class Target(NamedTuple):
 
     @property
     def framed(self):
-        return self.stage > 1
+        """Does a length of four bytes stand in front of each payload?"""
+        return self.stage > 1 and not self.resp
 
     @property
     def echoes(self):
         return self.dialect == "echo"
 
+    @property
+    def resp(self):
+        return self.dialect == "resp"
+
     def wire(self, payload):
-        """The bytes that carry one payload."""
+        """The bytes that carry one request."""
+        if self.resp:
+            return resp.encode_request(payload)
         return HEADER.pack(len(payload)) + payload if self.framed else payload
+
+    def reply_wire(self, payload):
+        """The bytes that carry one reply."""
+        return resp.encode_reply(payload) if self.resp else self.wire(payload)
+
+    def announce(self, length):
+        """The beginning of a request of that length."""
+        return resp.announce(length) if self.resp else HEADER.pack(length)
 
     def message(self):
         """A short message unlike any other."""
@@ -62,8 +79,8 @@ class Target(NamedTuple):
 
     def sized(self, size):
         """A message whose request has `size` bytes."""
-        if self.echoes or size >= 5:
-            return self.carrying(pattern(size if self.echoes else size - 5))
+        if self.echoes or self.resp or size >= 5:
+            return self.carrying(pattern(size if self.echoes else max(size - 5, 0)))
         if size == 4:
             return Message(b"PING", b"+PONG")
         if size == 0:
