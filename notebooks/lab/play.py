@@ -15,7 +15,6 @@ from textwrap import wrap
 from lab import history
 from lab.contenders import milestones, steps
 from lab.observe.trace import bytes_moved, count
-from lab.process import allow_clients
 from lab.servers import STAGES, StartError
 from lab.wire import connect
 
@@ -200,7 +199,6 @@ def main(numbers):
     signal.signal(signal.SIGINT, lambda signum, frame: sys.exit(130))
     if any(word.startswith("-") for word in numbers):
         sys.exit("usage: python3 -m lab.play [N.K ...], or make play STEPS='4.1 4.2'")
-    allow_clients()
     try:
         play(steps(numbers) if numbers else milestones())
     except (history.HistoryError, StartError) as error:

@@ -17,13 +17,22 @@ def memory_used(pid):
     return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))  # macOS
 
 
-def allow_clients(wanted=CLIENTS):
-    """Room for that many open files here and in the servers, which inherit it.
+def open_files_allowed(wanted=CLIENTS):
+    """Ask for room for that many open files here and in the servers, which inherit it.
 
-    Where the system does not allow so many, the program ends with a line that says so.
+    Returns how many the system allows, if that is less, and `wanted` otherwise.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"{wanted} open files are needed, {hard} allowed; raise it: ulimit -Hn {wanted}")
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+def allow_clients(wanted=CLIENTS):
+    """Room for that many open files; else the program ends with a line that says so."""
+    allowed = open_files_allowed(wanted)
+    if allowed < wanted:
+        sys.exit(
+            f"{wanted} open files are needed, {allowed} allowed; raise it: ulimit -Hn {wanted}"
+        )

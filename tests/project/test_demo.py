@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from resource import RLIMIT_NOFILE, setrlimit
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_broken_promise_is_marked_and_ends_with_status_1(tmp_path):
     assert "marked !! are wrong" in output
 
 
-def run_lab(module, *words, text=""):
+def run_lab(module, *words, text="", **options):
     return subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=ROOT / "notebooks",
@@ -91,7 +92,35 @@ def run_lab(module, *words, text=""):
         capture_output=True,
         text=True,
         timeout=SECONDS,
+        **options,
     )
+
+
+def test_with_few_open_files_a_row_is_not_tried_and_the_rest_is():
+    few = (256, 256)
+    done = run_lab("lab.demo", preexec_fn=lambda: setrlimit(RLIMIT_NOFILE, few))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "- not tried:" in done.stdout
+    assert "Every cell that could be tried is as promised." in done.stdout
+
+
+def test_without_a_loopback_interface_that_is_said():
+    # A socket module whose connect() finds no network, as when `lo` is down.
+    code = (
+        "import errno, os, socket, sys; from lab import demo\n"
+        "def unreachable(*_): raise OSError(errno.ENETUNREACH, 'Network is unreachable')\n"
+        "socket.create_connection = unreachable; sys.argv = ['demo']; demo.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "notebooks",
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "127.0.0.1 can't be reached" in done.stderr
 
 
 def test_the_row_that_a_step_cures_changes_in_its_column():
