@@ -100,13 +100,17 @@ def test_a_new_file_is_cut_into_its_symbols_and_nothing_is_lost():
     )
 
 
-def test_every_line_of_a_patch_is_shown():
+def test_every_line_of_a_patch_is_shown_but_those_of_a_file_that_goes():
     for step in history.steps():
-        shown = [row for lines in walk.parts(step).values() for row in lines]
+        parts, after = walk.parts(step), history.files_at(step.number)
+        gone = [name for name in history.file_diffs(step) if name not in after]
+        assert all(parts.pop(name) == [("-", "(all of it)")] for name in gone)
+        shown = [row for lines in parts.values() for row in lines]
         for sign in "+-":
             in_patch = [
                 line[1:]
-                for hunks in history.file_diffs(step).values()
+                for name, hunks in history.file_diffs(step).items()
+                if name not in gone
                 for _, lines in hunks
                 for line in lines
                 if line[0] == sign
