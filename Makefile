@@ -60,9 +60,11 @@ start:
 
 # Some Debians have venv without pip, others neither; then pip installs from outside.
 $(VENV_PYTHON):
+	@[ -w . ] || { echo '.venv has no place in a folder that is read-only; work in a copy' >&2; exit 1; }
 	@echo 'setting up .venv (once)'
 	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
-	  || { rm -rf .venv && $(PYTHON) -m venv --without-pip .venv \
+	  || { rm -rf .venv && $(PYTHON) -m pip --version >/dev/null 2>&1 \
+	       && $(PYTHON) -m venv --without-pip .venv \
 	       && $(PYTHON) -m pip --python $(VENV_PYTHON) install --quiet pip; } \
 	  || { rm -rf .venv; \
 	       echo 'cannot make .venv; on Debian or Ubuntu type: sudo apt install python3-venv' >&2; \

@@ -335,6 +335,7 @@ def pytest_runtest_makereport(item, call):
             rows=cells_of(item),
             repeat=graded.repeat_command(item, target),
             read=where_to_read(item, target),
+            talk_file=talk_file(item),
         )
     if report.failed:
         if graded.failed_rule is item.function:
@@ -345,6 +346,12 @@ def pytest_runtest_makereport(item, call):
             graded.gate_failed = True
     # Plain values: pytest-xdist sends reports from process to process as JSON.
     report.graded = {"stage": stage, "rule": rule, "test": item.originalname}
+
+
+def talk_file(item):
+    """Where the whole conversation of a failed test may be written; None if nowhere."""
+    cache = getattr(item.config, "cache", None)
+    return cache.mkdir("talk") / f"{item.originalname}.txt" if cache else None
 
 
 def cells_of(item):
@@ -406,8 +413,7 @@ def pytest_terminal_summary(terminalreporter):
         return
     table = text.stage_table(results)
     terminalreporter.section("stages")
-    if any(text.IDLE_TIMEOUT_WANTED in result["text"] for result in results):
-        table.append(f"skipped for want of an idle time-out: {text.IDLE_TIMEOUT_WANTED}")
+    table += text.skip_lines(results)
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]

@@ -1,5 +1,8 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
+import os
+from collections import Counter
+
 from harness import hints
 from harness.client import Client
 from harness.target import STAGE_NAMES
@@ -12,6 +15,7 @@ NEXT = {
 }
 LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN = 6  # entries of a conversation at each end
+LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
 IDLE_TIMEOUT_WANTED = "add `--idle-timeout {idle_timeout}` to the command to have this checked"
@@ -37,15 +41,19 @@ def what_comes_next(stage):
     return f"stage {stage} has no failure; next: {NEXT[stage]}"
 
 
-def describe(failure, server, rule, rows, repeat, read):
+def describe(failure, server, rule, rows, repeat, read, talk_file=None):
     """The whole message of a failed test, as text.
 
+    talk_file: where to put a conversation that is too long for a page, or None.
     rows: the cells (row, "yes" or "no") that the test is about.  repeat: the command
     that runs it again.  read: where to read about it.
     """
     parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
     if failure.client:
         parts.append(("talk", conversation(failure.client)))
+        if talk_file and len(failure.client.history) > LONGEST_TALK:
+            talk_file.write_text(whole_conversation(failure.client), encoding="utf-8")
+            parts.append(("whole", f"in {os.path.relpath(talk_file)}"))
     if server:
         server.settle()
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
@@ -83,10 +91,14 @@ def guess(failure, server, rows):
 def conversation(client):
     """What was sent and received, an event a line, the middle of a long one left out."""
     lines = [entry_text(*entry) for entry in client.history]
-    if len(lines) > 2 * SHOWN + 1:
+    if len(lines) > LONGEST_TALK:
         left_out = f"... {len(lines) - 2 * SHOWN} more ..."
         lines = [*lines[:SHOWN], left_out, *lines[-SHOWN:]]
     return "\n".join([f"{client.name}  (-> to the server, <- from it)", *lines])
+
+
+def whole_conversation(client):
+    return "".join(f"{entry_text(*entry)}\n" for entry in client.history)
 
 
 def entry_text(arrow, length, front):
@@ -133,6 +145,14 @@ def stage_table(results):
         name = f"{stage} {STAGE_NAMES[stage]}"
         lines.append(f"{name:<15}{passed:>7}{failed:>7}{skipped:>8}   {first}".rstrip())
     return lines
+
+
+def skip_lines(results):
+    """Why tests were skipped, a reason a line, the commonest first."""
+    texts = [result["text"] for result in results if result["outcome"] == "skipped"]
+    # pytest gives the place, the line, and "Skipped: reason", as one tuple.
+    reasons = Counter(text.partition("Skipped: ")[2].rstrip("')\"") for text in texts)
+    return [f"skipped {count:>4}: {reason}" for reason, count in reasons.most_common()]
 
 
 def github_escape(text, in_property=False):

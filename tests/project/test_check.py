@@ -21,7 +21,7 @@ def check(server, **asked):
     done = subprocess.run(
         ["make", "check", *words, f"SERVER={server}"],
         cwd=ROOT,
-        env={**kept, "COLUMNS": "80", "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+        env={**kept, "COLUMNS": "80", "PYTEST_ADDOPTS": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -42,6 +42,20 @@ def test_one_mistake_is_one_page(mistake):
     assert "Traceback" not in printed
     repeat = re.search(r"^repeat: +(.*)", printed, re.MULTILINE)[1]
     assert repeat.startswith(f"make check STAGE=2 TEST={failed.pop()} SERVER=")
+
+
+def test_a_long_conversation_is_in_a_file():
+    wrong = WRONG.replace("--stage 2", "--stage 3") + " --mistake send-result-ignored"
+    _, printed = check(wrong, STAGE="3", ONLY="1", TEST="slow_readers")
+    shown = re.search(r"^talk:(?:.*\n)+?whole: +in (.*)", printed, re.MULTILINE)
+    whole = (ROOT / shown[1]).read_text()
+    assert whole.count("\n") > shown[0].count("\n")
+    assert whole.startswith("-> ")
+
+
+def test_skips_are_counted_by_their_reason():
+    _, printed = check(OURS.replace("2_framing", "4_pipelining"), STAGE="4", ONLY="1", TEST="idle")
+    assert re.search(r"^skipped +\d+: add `--idle-timeout", printed, re.MULTILINE)
 
 
 def test_a_step_asks_for_what_the_course_has_by_then():
