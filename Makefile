@@ -92,14 +92,15 @@ check: export STRICT := $(STRICT)
 check: export TEST := $(TEST)
 check: export DIALECT := $(DIALECT)
 check: export JUDGED := $(value SERVER)
+check: export JUDGED_CLIENT := $(value CLIENT)
 check:
-	@if [ -z "$$STAGE$$STEP" ] || [ -z "$$JUDGED" ]; then \
-	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}"' >&2; \
+	@if [ -z "$$STAGE$$STEP" ] || [ -z "$$JUDGED$$JUDGED_CLIENT" ]; then \
+	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}", or CLIENT=... for a client' >&2; \
 	  echo '       STEP=2.3 instead of STAGE, ONLY=1, ALL=1, TEST=name, STRICT=1, DIALECT=echo:' \
 	    'see tests/README.md' >&2; exit 2; fi
 	@python='$(PYTHON)'; "$$python" -c 'import pytest' 2>/dev/null \
 	  || { python='$(VENV_PYTHON)'; $(MAKE) --no-print-directory .venv/test-packages; } \
-	  && SERVER="$$JUDGED" "$$python" -m pytest tests $(if $(ALL),,--first) \
+	  && SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests $(if $(ALL),,--first) \
 	    $${TEST:+-k "$$TEST"} $${DIALECT:+--dialect "$$DIALECT"}
 
 test-broken: .venv/test-packages

@@ -21,7 +21,7 @@ from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.marks import ours_only
 from harness.server import Server, stop_all
-from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_target
+from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_client, own_target
 
 TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
@@ -31,6 +31,7 @@ SMALLEST_LIMIT, LARGEST_LIMIT = 512, 64 * 1024 * 1024  # that --max-payload may 
 def pytest_addoption(parser):
     group = parser.getgroup("server under test")
     group.addoption("--server", metavar="CMD", help="command to start it; {port} is replaced")
+    group.addoption("--client", metavar="CMD", help="judge a client instead; {port} is replaced")
     group.addoption("--stage", type=int, choices=STAGES, help="the milestone it has reached")
     group.addoption("--step", metavar="N.K", help="ask only for what the course has by then")
     group.addoption("--only", action="store_true", help="leave out the earlier stages")
@@ -57,7 +58,9 @@ class Graded:
 
     def __init__(self, config):
         option = config.option
-        command = option.server or os.environ.get("SERVER")
+        client = option.client or os.environ.get("CLIENT")
+        command = client or option.server or os.environ.get("SERVER")
+        self.judges = "CLIENT" if client else "SERVER"
         self.step = option.step or os.environ.get("STEP") or None
         if self.step and self.step not in STEPS:
             raise pytest.UsageError(f"no step {self.step}; the steps are {', '.join(STEPS)}")
@@ -83,6 +86,8 @@ class Graded:
             return
         if stage is None:
             raise pytest.UsageError("--server needs --stage N, the milestone it has reached")
+        if client and stage == 1:
+            raise pytest.UsageError("a client is judged from stage 2 on, when it speaks frames")
         self.command = command  # as it was typed
         self.targets = [self._foreign(command, stage, option)]
 
@@ -122,11 +127,11 @@ class Graded:
         if self.foreign and self.first:  # as make check asks
             words = [f"make check STAGE={target.stage} TEST={item.originalname}"]
             words += [f"DIALECT={target.dialect}"] if target.dialect != "commands" else []
-            return " ".join([*words, f"SERVER={double_quoted(self.command)}"])
+            return " ".join([*words, f"{self.judges}={double_quoted(self.command)}"])
         path = os.path.relpath(item.path, item.config.invocation_params.dir)
         words = ["python3 -m pytest", shlex.quote(f"{path}::{item.name}")]
         if self.foreign:
-            words += ["--server", double_quoted(self.command)]
+            words += [f"--{self.judges.lower()}", double_quoted(self.command)]
         words += ["--stage", str(target.stage)]
         if target.dialect != "commands":
             words += [f"--dialect {target.dialect}"]
@@ -166,6 +171,8 @@ def applies(graded, function, path, target):
     """Is a test meant for this target?"""
     marks = getattr(function, "pytestmark", [])
     if target.stage < file_stage(path) or (graded.only and target.stage > file_stage(path)):
+        return False
+    if graded.foreign and (graded.judges == "CLIENT") != path.stem.endswith("_client"):
         return False
     if ours_only.mark in marks and not (target.own or graded.as_ours):
         return False
@@ -230,7 +237,8 @@ def pytest_runtestloop(session):
     """A server that can't be started is told once, not by every test."""
     config = session.config
     graded = config.graded
-    if graded.foreign and not config.option.collectonly and not hasattr(config, "workerinput"):
+    servers = graded.foreign and graded.judges == "SERVER"
+    if servers and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
             graded.shared_server(graded.targets[0], notice=print)
         except StartError as error:
@@ -274,6 +282,12 @@ def server(request, target):
     request.node.graded_server = shared
     shared.forget_news()  # what was logged before is not this test's
     return shared
+
+
+@pytest.fixture
+def program(request, target):
+    """The words that run the client under test; {port} in them is to be replaced."""
+    return target.command if request.config.graded.foreign else own_client(target.stage)
 
 
 @pytest.fixture
@@ -419,7 +433,7 @@ def pytest_terminal_summary(terminalreporter):
     failures = [result for result in results if result["outcome"] == "failed"]
     graded = terminalreporter.config.graded
     if graded.foreign and not failures and len(table) > 1:
-        terminalreporter.write_line(text.what_comes_next(graded.targets[0].stage))
+        terminalreporter.write_line(text.what_comes_next(graded.targets[0].stage, graded.judges))
     tell_github(table, failures, terminalreporter.write_line)
 
 

@@ -17,7 +17,8 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
-from mistakes import MISTAKES  # noqa: E402 (the path comes first)
+from client_mistakes import MISTAKES as CLIENT_MISTAKES  # noqa: E402 (the path comes first)
+from mistakes import MISTAKES  # noqa: E402
 
 TESTS = FOLDER.parent
 CONFORMANCE = TESTS / "conformance"
@@ -41,9 +42,20 @@ def grade(stage, tests, mistake=None):
     command = [sys.executable, str(FOLDER / "server.py"), "--stage", str(stage)]
     command += ["--port", "{port}", "--idle-timeout", "{idle_timeout}"]
     command += ["--mistake", mistake] if mistake else []
+    return run_suite(stage, tests, "--server", command)
+
+
+def grade_client(stage, tests, mistake=None):
+    """The same for client.py."""
+    command = [sys.executable, str(FOLDER / "client.py"), "--port", "{port}"]
+    command += ["--mistake", mistake] if mistake else []
+    return run_suite(stage, tests, "--client", command)
+
+
+def run_suite(stage, tests, option, command):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", tests, "-x", "-p", "no:cacheprovider"]
-        + ["--server", shlex.join(command), "--stage", str(stage)],
+        + [option, shlex.join(command), "--stage", str(stage)],
         cwd=TESTS.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -90,6 +102,18 @@ def test_mistake_is_caught(mistake):
     assert re.search(rf"^FAILED .*::{mistake.caught_by}\b", output, re.M), output
     if mistake.name in SHOWN:
         check_message(mistake, message_of(output, mistake.caught_by))
+
+
+@pytest.mark.parametrize("stage", [2, 4])
+def test_client_without_a_mistake(stage):
+    status, output = grade_client(stage, CONFORMANCE)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("mistake", CLIENT_MISTAKES.values(), ids=CLIENT_MISTAKES)
+def test_mistake_of_a_client_is_caught(mistake):
+    status, output = grade_client(mistake.stage, place_of(mistake.caught_by), mistake.name)
+    assert status == 1, f"{mistake.words}: {mistake.caught_by} has not seen it\n{output}"
 
 
 def check_message(mistake, text):

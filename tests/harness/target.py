@@ -104,11 +104,19 @@ def pattern(size):
     return template(max(size, MAX_PAYLOAD) + 16)[: size + 16].replace(LABEL, label)[:size]
 
 
+def own_script(stage, name):
+    folder = Path(__file__).resolve().parents[2] / f"milestone{stage}_{STAGE_NAMES[stage]}"
+    return [sys.executable, str(folder / name), "--port", "{port}"]
+
+
+def own_client(stage):
+    """The command of our own client of a stage."""
+    return own_script(stage, "client.py")
+
+
 def own_target(stage):
     """Our own server of a stage."""
-    folder = Path(__file__).resolve().parents[2] / f"milestone{stage}_{STAGE_NAMES[stage]}"
-    script = str(folder / "server.py")
-    command = [sys.executable, script, "--port", "{port}"]
+    command = own_script(stage, "server.py")
     if stage == 4:
         command += ["--idle-timeout", "{idle_timeout}"]
     return Target(command, stage, own=True)

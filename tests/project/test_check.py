@@ -75,6 +75,16 @@ def test_strict_asks_for_start_and_stop_too():
     assert tests["1"] > tests[""]
 
 
+def test_a_client_is_judged_too():
+    client = f"{sys.executable} {ROOT}/milestone2_framing/client.py --port {{port}}"
+    status, printed = check("", STAGE="2", CLIENT=client, TEST="reply")
+    assert status == 0, printed
+    assert "the client of stage 2 has no failure" in printed
+    status, printed = check("", STAGE="2", CLIENT="true", TEST="late_reply")
+    assert status == 2
+    assert re.search(r"^repeat: +make check STAGE=2 TEST=test_a_late_reply CLIENT=", printed, re.M)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
