@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from client_mistakes import MISTAKES
-from mistakes import with_mistake
+from mistake import with_mistake
 
 MAX_PAYLOAD = 1 << 20
 SHOWN = {b"+": "%s", b":": "(integer) %s", b"-": "(error) %s", b"_": "(nil)%s", b"$": '"%s"'}

@@ -1,6 +1,6 @@
 """The mistakes of clients, as mistakes.py has those of servers: changes to client.py."""
 
-from mistakes import Mistake
+from mistake import Mistake
 
 MISTAKES = {}
 

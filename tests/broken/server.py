@@ -4,7 +4,7 @@
 
 Stage 2 serves one client at a time with blocking calls; stages 3 and 4 run an
 event loop.  Each mistake is a line or two of this file, as people really write
-them: mistakes.py has the right and the wrong lines below each other.
+them: mistakes_stage2.py and so on have the right and the wrong lines below each other.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from mistakes import MISTAKES, with_mistake
+from mistake import with_mistake
+from mistakes import MISTAKES
 
 HEADER_SIZE = 4
 MAX_PAYLOAD = 1 << 20
