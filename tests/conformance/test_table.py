@@ -9,7 +9,7 @@ import pytest
 from harness.capabilities import STAGES, TABLE
 
 HERE = Path(__file__).resolve().parent
-COUNTS = HERE.parent / "units" / "test_counts.py"  # asserts the `counted` cells
+COUNTS = HERE.parent / "milestones" / "test_counts.py"  # asserts the `counted` cells
 NAME = re.compile(r"test_stage([1-4])_\w+")
 
 
