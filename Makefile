@@ -91,6 +91,8 @@ check: export ONLY := $(ONLY)
 check: export STRICT := $(STRICT)
 check: export TEST := $(TEST)
 check: export DIALECT := $(DIALECT)
+check: export REPLY := $(REPLY)
+check: export BIG_ENDIAN := $(BIG_ENDIAN)
 check: export JUDGED := $(value SERVER)
 check: export JUDGED_CLIENT := $(value CLIENT)
 check:

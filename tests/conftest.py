@@ -38,6 +38,8 @@ def pytest_addoption(parser):
     group.addoption("--as-ours", action="store_true", help="ask for our start, stop and log, too")
     group.addoption("--first", action="store_true", help="stop after the first rule that fails")
     group.addoption("--dialect", choices=["commands", "echo", "resp"], default="commands")
+    group.addoption("--reply", metavar="TEXT", help="what the server replies to everything")
+    group.addoption("--big-endian", action="store_true", help="lengths in network byte order")
     group.addoption("--max-payload", type=int, default=MAX_PAYLOAD, metavar="BYTES")
 
 
@@ -107,7 +109,16 @@ class Graded:
             raise pytest.UsageError(f"--server: put env in front of {words[0]}: env {command}")
         if Path(words[0]).is_dir():
             raise pytest.UsageError(f"--server: {words[0]} is a directory, not a program")
-        return Target(words, stage, dialect=option.dialect, max_payload=option.max_payload)
+        reply = option.reply or os.environ.get("REPLY")
+        big_endian = option.big_endian or os.environ.get("BIG_ENDIAN")
+        return Target(
+            words,
+            stage,
+            dialect=option.dialect,
+            max_payload=option.max_payload,
+            order="big" if big_endian else "little",
+            answer=os.fsencode(reply) if reply else None,
+        )
 
     def shared_server(self, target, notice=None):
         """The running server of a target, a new one if it has ended."""
@@ -127,6 +138,8 @@ class Graded:
         if self.foreign and self.first:  # as make check asks
             words = [f"make check STAGE={target.stage} TEST={item.originalname}"]
             words += [f"DIALECT={target.dialect}"] if target.dialect != "commands" else []
+            words += ["BIG_ENDIAN=1"] if target.order == "big" else []
+            words += [f"REPLY={shlex.quote(os.fsdecode(target.answer))}"] if target.answer else []
             return " ".join([*words, f"{self.judges}={double_quoted(self.command)}"])
         path = os.path.relpath(item.path, item.config.invocation_params.dir)
         words = ["python3 -m pytest", shlex.quote(f"{path}::{item.name}")]
@@ -135,6 +148,8 @@ class Graded:
         words += ["--stage", str(target.stage)]
         if target.dialect != "commands":
             words += [f"--dialect {target.dialect}"]
+        words += ["--big-endian"] if target.order == "big" else []
+        words += ["--reply", shlex.quote(os.fsdecode(target.answer))] if target.answer else []
         if target.max_payload != MAX_PAYLOAD:
             words += ["--max-payload", str(target.max_payload)]
         return " ".join(words)

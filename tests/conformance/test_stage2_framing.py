@@ -252,7 +252,8 @@ def test_long_unknown_text(target, connect):
     """A request of the largest size that is no command gets its error, too."""
     client = connect()
     text = b"x" * target.max_payload
-    client.ask(Message(text, text if target.echoes else b"-ERR unknown command '%s'" % text[:64]))
+    unknown = Message(text, b"-ERR unknown command '%s'" % text[:64])
+    client.ask(target.carrying(text) if target.echoes else unknown)
     client.ask(target.message())
 
 

@@ -255,7 +255,7 @@ class Client:
         """Bytes from the wire as text: a header, what it says, and a payload."""
         if not self.target.framed or len(data) < 4:
             return show(data)
-        (length,) = struct.unpack_from("<I", data)
+        length = self.target.read_length(data)
         return f"header {data[:4].hex(' ')} = length {length}, then {show(data[4:])}"
 
     def collect(self, seconds):
@@ -277,7 +277,7 @@ class Client:
         limit = self.target.max_payload + 1024
         while len(self.inbox) < 4:
             self._more(b"", what)
-        (length,) = struct.unpack_from("<I", self.inbox)
+        length = self.target.read_length(self.inbox)
         if length > limit:
             self._wrong_reply(b"", what)
         while len(self.inbox) < 4 + length:

@@ -35,7 +35,7 @@ def _error_text(target, came, reply):
     """An error is due and one came, in a whole frame, but with another text."""
     text = came
     if target.framed and len(came) >= 4:
-        (length,) = struct.unpack_from("<I", came)
+        length = target.read_length(came)
         text = came[4 : 4 + length]
         if len(text) < length:
             return None
@@ -52,7 +52,7 @@ def _header(target, came, reply):
     """What a wrong first four bytes tell."""
     if not target.framed or len(came) < 4:
         return None
-    little, big = struct.unpack_from("<I", came)[0], struct.unpack_from(">I", came)[0]
+    little, big = target.read_length(came), int.from_bytes(came[:4], "big")
     if (
         4 < little < len(reply) + 4
         and came[4:little] == reply[: little - 4] != came[4 : little + 4]

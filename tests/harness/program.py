@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 from harness.failure import Failure, check
-from harness.target import HEADER
+from harness.target import HEADER_SIZE
 
 SECONDS = 20  # for a client that has all it needs
 SHOWN = 300  # characters of what a client wrote
@@ -56,10 +56,10 @@ class Connection:
 
     def request(self):
         """Wait for the next request; its payload, or None at the end of the stream."""
-        header = self.exactly(HEADER.size)
+        header = self.exactly(HEADER_SIZE)
         if header is None:
             return None
-        (length,) = HEADER.unpack(header)
+        length = int.from_bytes(header, "little")
         if length > 4 * 1024 * 1024:
             raise Failure(f"a request begins with {header!r}", "a little-endian length")
         self.requests.append(self.exactly(length))
@@ -81,7 +81,7 @@ class Connection:
         return data
 
     def reply(self, payload):
-        self.sock.sendall(HEADER.pack(len(payload)) + payload)
+        self.sock.sendall(len(payload).to_bytes(HEADER_SIZE, "little") + payload)
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

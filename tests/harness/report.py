@@ -80,7 +80,14 @@ def guess(failure, server, rows):
     if failure.hint or server is None:
         return failure.hint
     target = server.target
-    if client and target.framed and 1 in rows and not client.replies and not client.inbox:
+    if (
+        client
+        and target.framed
+        and target.order == "little"
+        and 1 in rows
+        and not client.replies
+        and not client.inbox
+    ):
         client.close()
         found = hints.big_endian(Client, server)
         if found:

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import struct
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from harness import resp
 
 MAX_PAYLOAD = 1024 * 1024
-HEADER = struct.Struct("<I")
+HEADER_SIZE = 4
 STAGE_NAMES = {1: "sockets", 2: "framing", 3: "eventloop", 4: "pipelining"}
 
 # Every message of a session has a number of its own: a reply that belongs to
@@ -37,6 +36,8 @@ class Target(NamedTuple):
     own: bool = False
     dialect: str = "commands"
     max_payload: int = MAX_PAYLOAD
+    order: str = "little"  # of the bytes in a length
+    answer: bytes = None  # what it replies to everything, if it does
 
     @property
     def framed(self):
@@ -45,7 +46,8 @@ class Target(NamedTuple):
 
     @property
     def echoes(self):
-        return self.dialect == "echo"
+        """Does it know no commands?"""
+        return self.dialect == "echo" or self.answer is not None
 
     @property
     def resp(self):
@@ -55,7 +57,14 @@ class Target(NamedTuple):
         """The bytes that carry one request."""
         if self.resp:
             return resp.encode_request(payload)
-        return HEADER.pack(len(payload)) + payload if self.framed else payload
+        return self.header(len(payload)) + payload if self.framed else payload
+
+    def header(self, length):
+        return length.to_bytes(HEADER_SIZE, self.order)
+
+    def read_length(self, data):
+        """The length that a frame's first bytes announce."""
+        return int.from_bytes(data[:HEADER_SIZE], self.order)
 
     def reply_wire(self, payload):
         """The bytes that carry one reply."""
@@ -63,7 +72,7 @@ class Target(NamedTuple):
 
     def announce(self, length):
         """The beginning of a request of that length."""
-        return resp.announce(length) if self.resp else HEADER.pack(length)
+        return resp.announce(length) if self.resp else self.header(length)
 
     def message(self):
         """A short message unlike any other."""
@@ -75,7 +84,9 @@ class Target(NamedTuple):
 
     def carrying(self, text):
         """The message that makes the server send `text` back, any bytes."""
-        return Message(text, text) if self.echoes else Message(b"ECHO " + text, b"$" + text)
+        if self.echoes:
+            return Message(text, text if self.answer is None else self.answer)
+        return Message(b"ECHO " + text, b"$" + text)
 
     def sized(self, size):
         """A message whose request has `size` bytes."""

@@ -75,6 +75,34 @@ def test_strict_asks_for_start_and_stop_too():
     assert tests["1"] > tests[""]
 
 
+def test_a_server_with_the_other_byte_order_is_judged_for_the_rest():
+    wrong = f"{WRONG} --mistake header-big-endian"
+    status, printed = check(wrong, STAGE="2", ONLY="1", TEST="framing", BIG_ENDIAN="1")
+    assert status == 0, printed
+
+
+ALWAYS_THE_SAME = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    sock, _ = listener.accept()
+    with sock, sock.makefile("rb") as stream:
+        while len(header := stream.read(4)) == 4:
+            stream.read(int.from_bytes(header, "little"))
+            sock.sendall(b"\\x05\\0\\0\\0world")
+"""
+
+
+def test_a_server_with_one_reply_to_everything_is_judged(tmp_path):
+    (tmp_path / "same.py").write_text(ALWAYS_THE_SAME)
+    server = f"{sys.executable} {tmp_path}/same.py {{port}}"
+    status, printed = check(server, STAGE="2", ONLY="1", TEST="segment", REPLY="world")
+    assert status == 0, printed
+    status, printed = check(server, STAGE="2", ONLY="1", TEST="segment", REPLY="moon")
+    assert status == 2
+    assert "REPLY=moon" in re.search(r"^repeat: +(.*)", printed, re.MULTILINE)[1]
+
+
 def test_a_client_is_judged_too():
     client = f"{sys.executable} {ROOT}/milestone2_framing/client.py --port {{port}}"
     status, printed = check("", STAGE="2", CLIENT=client, TEST="reply")
