@@ -27,7 +27,7 @@ COLUMNS = [
 PLAN = measure.FULL._replace(seconds=0.5)
 ROUNDS = 5
 PROFILE_SECONDS = 6
-CALLS = ("poll", "register", "recv_into", "recv", "send")
+CALLS = ("poll", "register", "recv", "send")
 # Where a line belongs: the first of these words that it holds, else by its file.
 WORDS = {
     "select.poll()": "registering for poll()",
