@@ -80,7 +80,7 @@ $(VENV_PYTHON):
 	@touch $@
 
 test: .venv/test-packages
-	@env -u STAGE -u SERVER $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
+	@env -u STAGE -u STEP -u SERVER -u CLIENT $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
 	  -n 2 --dist loadfile
 
 # Any python3 with pytest will do; without one .venv is made.  A $ in SERVER arrives, too.
