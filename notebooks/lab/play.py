@@ -182,7 +182,7 @@ def play(contenders):
         for contender in contenders:
             server = stack.enter_context(contender.start_traced())
             players.append(Player(contender, server, stack))
-        print("One line goes to every server; help lists a few words, exit ends it.")
+        print("One line goes to every server; help lists a few words, exit ends it.", flush=True)
         for line in lines():
             if line in ("exit", "quit"):
                 return
@@ -196,7 +196,9 @@ def play(contenders):
 
 
 def main(numbers):
-    signal.signal(signal.SIGINT, lambda signum, frame: sys.exit(130))
+    # By way of an exception, so that each `with` ends its server.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda signum, frame: sys.exit(130))
     if any(word.startswith("-") for word in numbers):
         sys.exit("usage: python3 -m lab.play [N.K ...], or make play STEPS='4.1 4.2'")
     try:

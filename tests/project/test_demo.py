@@ -17,12 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 
 
-def start_demo(project, mark, **popen):
+def start_demo(project, mark, module="lab.demo", **popen):
     environment = {**os.environ, "PYTHONPATH": str(project / "notebooks"), "DEMO_MARK": mark}
     environment["COLUMNS"] = "120"  # so that no cell is wrapped in the words looked for here
     return subprocess.Popen(
-        [sys.executable, "-m", "lab.demo"],
+        [sys.executable, "-m", module],
         env=environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -43,17 +44,21 @@ def processes_with(mark):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_demo_and_all_its_servers(number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("module", "shown"), [("lab.demo", "two requests in"), ("lab.play", "One line goes to every")]
+)
+def test_a_signal_ends_it_and_all_its_servers(module, shown, number):
     mark = f"demo-{uuid.uuid4()}"
-    demo = start_demo(ROOT, mark)
+    demo = start_demo(ROOT, mark, module)
     for line in demo.stdout:
-        if "two requests in" in line:  # all servers are up
+        if shown in line:  # all servers are up
             break
     assert len(processes_with(mark)) >= 5, "the demo and four servers should be running"
     demo.send_signal(number)
     output = demo.stdout.read()
     assert demo.wait(SECONDS) == 130
+    demo.stdin.close()
     assert "Traceback" not in output
     deadline = time.monotonic() + SECONDS
     while left := processes_with(mark):
