@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo play servers history history-save run start test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo play servers history history-save run start test-packages notebook-packages test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
 	@echo 'make demo             the four servers side by side, tried the same way'
@@ -70,20 +70,32 @@ $(VENV_PYTHON):
 	       echo 'cannot make .venv; on Debian or Ubuntu type: sudo apt install python3-venv' >&2; \
 	       exit 1; }
 
+# PIP_USER=1, where somebody has set it, would be refused inside .venv.
+INSTALL = PIP_USER=0 $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r $< \
+  >.venv/pip.log 2>&1 \
+  || { echo 'cannot install what $< names; without a network nothing can be installed' \
+         '(what pip says: .venv/pip.log)' >&2; exit 1; }
+
 .venv/test-packages: requirements.txt | $(VENV_PYTHON)
-	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(INSTALL)
 	@touch $@
 
 .venv/notebook-packages: requirements-notebooks.txt .venv/test-packages
 	@echo 'installing jupyter into .venv (once, a minute or two)'
-	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-notebooks.txt
+	@$(INSTALL)
 	@touch $@
 
-test: .venv/test-packages
+# A .venv whose Python has gone or was replaced, or that was never finished, has no pip that works.
+test-packages notebook-packages:
+	@[ ! -e .venv ] || $(VENV_PYTHON) -c 'import pip' 2>/dev/null \
+	  || { echo '.venv does not work any more: making it anew'; rm -rf .venv; }
+	@$(MAKE) -s --no-print-directory .venv/$@
+
+test: test-packages
 	@env -u STAGE -u STEP -u SERVER -u CLIENT $(VENV_PYTHON) -m pytest tests --ignore=tests/notebooks \
 	  -n 2 --dist loadfile
 
-# Any python3 with pytest will do; without one .venv is made.  A $ in SERVER arrives, too.
+# Any python3 with pytest 7 will do; without one .venv is made.  A $ in SERVER arrives, too.
 # It stops after the first rule that fails, which is the first thing to mend.
 check: export STAGE := $(STAGE)
 check: export STEP := $(STEP)
@@ -100,30 +112,30 @@ check:
 	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}", or CLIENT=... for a client' >&2; \
 	  echo '       STEP=2.3 instead of STAGE, ONLY=1, ALL=1, TEST=name, STRICT=1, DIALECT=echo:' \
 	    'see tests/README.md' >&2; exit 2; fi
-	@python='$(PYTHON)'; "$$python" -c 'import pytest' 2>/dev/null \
-	  || { python='$(VENV_PYTHON)'; $(MAKE) --no-print-directory .venv/test-packages; } \
+	@python='$(PYTHON)'; "$$python" -c 'from pytest import version_tuple' 2>/dev/null \
+	  || { python='$(VENV_PYTHON)'; $(MAKE) -s --no-print-directory test-packages; } \
 	  && SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests $(if $(ALL),,--first) \
 	    $${TEST:+-k "$$TEST"} $${DIALECT:+--dialect "$$DIALECT"}
 
-test-broken: .venv/test-packages
+test-broken: test-packages
 	@$(VENV_PYTHON) -m pytest tests/broken/prove_broken.py tests/foreign/prove_foreign.py
 
-test-notebooks: .venv/notebook-packages
+test-notebooks: notebook-packages
 	@$(VENV_PYTHON) -m pytest tests/notebooks
 
 soak:
 	@$(PYTHON) tests/simulation/soak.py $(if $(SECONDS),--seconds $(SECONDS))
 
-notebooks: .venv/notebook-packages
+notebooks: notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.publish.execute
 
-lab: .venv/notebook-packages
-	@$(LAB) $(VENV_PYTHON) -m jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+lab: notebook-packages
+	@$(LAB) JUPYTER_PATH= $(VENV_PYTHON) -m jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-site: .venv/notebook-packages
+site: notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.publish.site
 
-bench: .venv/notebook-packages
+bench: notebook-packages
 	@$(LAB) $(VENV_PYTHON) -m lab.bench $(if $(QUICK),--quick)
 
 clean:

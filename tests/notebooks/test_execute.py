@@ -1,6 +1,8 @@
 """Executing a notebook: what is kept, what is made anew, what is left out."""
 
 import copy
+import json
+import sys
 
 import pytest
 
@@ -50,3 +52,13 @@ def test_what_differs_between_runs_is_left_out():
 def test_a_cell_that_fails_is_an_error():
     with pytest.raises(execute.CellExecutionError, match="ZeroDivisionError"):
         execute.execute(notebook("1 / 0"))
+
+
+def test_a_dead_kernel_of_the_same_name_is_not_taken(tmp_path, monkeypatch):
+    spec = {"argv": ["/no/python"], "display_name": "gone", "language": "python"}
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    fresh = execute.execute(notebook("import sys\nprint(sys.executable)"))
+    assert texts(fresh) == [f"{sys.executable}\n"]

@@ -14,6 +14,8 @@ import hashlib
 import sys
 
 import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
 from lab.servers import ROOT
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -32,14 +34,16 @@ def execute(notebook, measure=False):
     measure: make new outputs for the cells with the tag `measured`.
     """
     fresh = copy.deepcopy(notebook)
+    # Without folders of kernels the one left is that of this very Python, whatever lies about.
+    this_python = KernelSpecManager(kernel_dirs=[])
     NotebookClient(
         fresh,
+        km=AsyncKernelManager(kernel_spec_manager=this_python),
         timeout=SECONDS,
-        kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],  # no warning about the kernel's own sockets
-    ).execute()
+    ).execute(cleanup_kc=True)
     for cell, old in zip(code_cells(fresh), code_cells(notebook)):
         if is_measured(cell):
             keep_or_sign(cell, old, measure)
