@@ -5,16 +5,12 @@ python3 -m lab.demo --steps 3.8 4.1    the same for steps, such as "3.8 4.1 4.2 
 python3 -m lab.demo --servers          the four on ports 6401-6404, until Ctrl-C
 """
 
-import signal
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: no traceback, from the start
-
 import argparse
 import contextlib
 import os
 import select
 import shutil
+import signal
 import socket
 import sys
 import textwrap

@@ -196,8 +196,16 @@ def build(folder=STEPS, repository=REPOSITORY):
     """Make the git repository: a commit for each step, a tag for each milestone."""
     if repository.exists():
         raise HistoryError(f"{repository} exists already; remove it, or work in it")
-    all_steps = steps(folder)
     git("init", "--quiet", "--initial-branch=main", str(repository), cwd=ROOT)
+    try:
+        commit_steps(folder, repository)
+    except BaseException:  # Ctrl-C, too: half a history would be in the way of the next one
+        shutil.rmtree(repository)
+        raise
+
+
+def commit_steps(folder, repository):
+    all_steps = steps(folder)
     for step, after in zip(all_steps, [*all_steps[1:], None]):
         path = patch_path(folder, *step.number.split("."), step.title)
         git("am", "--quiet", "--committer-date-is-author-date", str(path), cwd=repository)

@@ -9,7 +9,6 @@ change of their wording is seen; with UPDATE=1 in the environment they are writt
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,10 +18,9 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
 from client_mistakes import MISTAKES as CLIENT_MISTAKES  # noqa: E402 (the path comes first)
 from mistakes import MISTAKES  # noqa: E402
+from suite import TESTS, run_suite  # noqa: E402
 
-TESTS = FOLDER.parent
 CONFORMANCE = TESTS / "conformance"
-SECONDS = 600  # for one run of pytest; a broken server makes the tests wait
 SHOWN = [
     "header-big-endian",
     "reply-without-header",
@@ -42,28 +40,14 @@ def grade(stage, tests, mistake=None):
     command = [sys.executable, str(FOLDER / "server.py"), "--stage", str(stage)]
     command += ["--port", "{port}", "--idle-timeout", "{idle_timeout}"]
     command += ["--mistake", mistake] if mistake else []
-    return run_suite(stage, tests, "--server", command)
+    return run_suite(tests, "-x", "--server", shlex.join(command), "--stage", stage)
 
 
 def grade_client(stage, tests, mistake=None):
     """The same for client.py."""
     command = [sys.executable, str(FOLDER / "client.py"), "--port", "{port}"]
     command += ["--mistake", mistake] if mistake else []
-    return run_suite(stage, tests, "--client", command)
-
-
-def run_suite(stage, tests, option, command):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", tests, "-x", "-p", "no:cacheprovider"]
-        + [option, shlex.join(command), "--stage", str(stage)],
-        cwd=TESTS.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "COLUMNS": "80", "GITHUB_ACTIONS": "", "PYTEST_ADDOPTS": ""},
-    )
-    return done.returncode, done.stdout
+    return run_suite(tests, "-x", "--client", shlex.join(command), "--stage", stage)
 
 
 def place_of(test):

@@ -9,7 +9,6 @@ steps       what each step of the course is asked for; stage 4 for those behind 
 Redis       stage 4, in its own protocol, but for two rules of which it thinks otherwise
 """
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -19,28 +18,18 @@ from pathlib import Path
 import pytest
 from harness.capabilities import STEPS
 from lab import history
+from suite import TESTS, run_suite
 
 FOLDER = Path(__file__).resolve().parent
-TESTS = FOLDER.parent
-SECONDS = 600  # for one run of the suite on a busy machine
 IDLE = ["--idle-timeout", "{idle_timeout}"]
 
 
 def grade(stage, *command, options=()):
     """Fail, and show what the suite printed, unless it passes the server."""
     words = shlex.join([*map(str, command), "--port", "{port}"])
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", TESTS, "--server", words, "--stage", str(stage)]
-        + ["-q", "-p", "no:cacheprovider", *options],
-        cwd=TESTS.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "PYTEST_ADDOPTS": ""},
-    )
-    if done.returncode:
-        pytest.fail(done.stdout, pytrace=False)
+    status, printed = run_suite(TESTS, "--server", words, "--stage", stage, "-q", *options)
+    if status:
+        pytest.fail(printed, pytrace=False)
 
 
 def test_asyncio():
