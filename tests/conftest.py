@@ -477,6 +477,8 @@ def graded_results(stats):
 
 def pytest_sessionstart(session):
     if threading.current_thread() is threading.main_thread():
+        # Where it is ignored, the system tells nobody how a program has ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)  # as for Ctrl-C
 

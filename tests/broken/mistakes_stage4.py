@@ -228,6 +228,17 @@ mistake(
 )
 mistake(
     4,
+    "one-accept-a-turn",
+    "each turn of the loop lets one newcomer in, and walks through all the others",
+    "test_newcomers_cost_the_same_beside_many_clients",
+    """
+-                while self.handle_accept():
+-                    pass
++                self.handle_accept()
+""",
+)
+mistake(
+    4,
     "idle-clients-walked-while-closed",
     "the dictionary is changed while it is walked: two idle clients at once end the server",
     "test_several_idle_clients_are_closed_at_once",
@@ -276,6 +287,27 @@ mistake(
     """
          self.events = 0  # what poll() was told
 +        self.buffer = bytearray(b'.' * READ_SIZE)
+""",
+)
+mistake(
+    4,
+    "refused-connections-kept",
+    "what a client that was refused has sent is kept for ever",
+    "test_thousands_come_and_go",
+    """
+-            conn.incoming.clear()
++            store[conn] = bytes(READ_SIZE)
++            conn.incoming.clear()
+""",
+)
+mistake(
+    4,
+    "idle-connections-kept",
+    "connections that were closed for being idle stay in a list",
+    "test_hundreds_become_idle",
+    """
+                 self.close(conn, f"idle for {self.idle_timeout:g} s")
++                store[conn] = bytes(READ_SIZE)
 """,
 )
 mistake(

@@ -9,6 +9,8 @@ change of their wording is seen; with UPDATE=1 in the environment they are writt
 import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +18,9 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
-from client_mistakes import MISTAKES as CLIENT_MISTAKES  # noqa: E402 (the path comes first)
+from c_mistakes import MISTAKES as C_MISTAKES  # noqa: E402 (the path comes first)
+from client_mistakes import MISTAKES as CLIENT_MISTAKES  # noqa: E402
+from mistake import with_mistake  # noqa: E402
 from mistakes import MISTAKES  # noqa: E402
 from suite import TESTS, run_suite  # noqa: E402
 
@@ -86,6 +90,19 @@ def test_mistake_is_caught(mistake):
     assert re.search(rf"^FAILED .*::{mistake.caught_by}\b", output, re.M), output
     if mistake.name in SHOWN:
         check_message(mistake, message_of(output, mistake.caught_by))
+
+
+@pytest.mark.parametrize("mistake", C_MISTAKES.values(), ids=C_MISTAKES)
+@pytest.mark.skipif(not (shutil.which("cc") and sys.platform == "linux"), reason="needs cc, epoll")
+def test_mistake_in_c_is_caught(mistake, tmp_path):
+    source, program = tmp_path / "server.c", tmp_path / "server"
+    right = (TESTS / "foreign" / "epoll_server.c").read_text()
+    source.write_text(with_mistake(right, mistake.change))
+    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    command = shlex.join([str(program), "--port", "{port}", "--idle-timeout", "{idle_timeout}"])
+    test = place_of(mistake.caught_by)
+    status, output = run_suite(test, "-x", "--server", command, "--stage", mistake.stage)
+    assert status == 1, f"{mistake.words}: {mistake.caught_by} has not seen it\n{output}"
 
 
 @pytest.mark.parametrize("stage", [2, 4])

@@ -251,7 +251,8 @@ class Loop:
         ready = self.poller.poll(self.period * 1000)
         for fd, events in ready:
             if fd == self.listener.fileno():
-                self.handle_accept()
+                while self.handle_accept():
+                    pass
             else:
                 self.serve(self.fd2conn[fd], events)
         now = time.monotonic()
@@ -286,22 +287,24 @@ class Loop:
         conn.sock.close()
 
     def handle_accept(self):
+        """Let one client in; False if there is none, or no room for it."""
         try:
             sock, peer = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:  # out of descriptors
             if not self.accept_failing:
                 print(f"cannot accept: {error}", file=sys.stderr)
             self.accept_failing = True
             self.poller.modify(self.listener, 0)
-            return
+            return False
         self.accept_failing = False
         sock.setblocking(False)
         conn = Conn(sock, peer, time.monotonic())
         self.fd2conn[sock.fileno()] = conn
         conn.events = wanted_events(conn)
         self.poller.register(sock, conn.events)
+        return True
 
     def tick(self, now):
         if self.accept_failing:

@@ -8,7 +8,13 @@ ROUNDS = 20
 @gate
 @row(1)
 def test_one_request_gets_one_reply(target, connect):
-    """One request gets one reply, and nothing after it."""
+    """One request gets one reply."""
+    connect().ask(target.message())
+
+
+@row(1)
+def test_the_end_of_a_client_is_answered_by_the_end(target, connect):
+    """After the last reply of a client that is done the server closes, and sends nothing more."""
     client = connect()
     client.ask(target.message())
     client.half_close()

@@ -1,7 +1,7 @@
 """Many clients at once."""
 
 import pytest
-from harness import row
+from harness import check, row
 from harness.limits import want_descriptors
 from harness.server import while_stopped
 
@@ -23,6 +23,24 @@ def crowd(target, connect, count):
         if number % 4 == 3:
             clients[-1].ask(target.message())
     return clients
+
+
+def test_a_server_that_is_stopped_goes_on(target, server, connect):
+    """A server that is stopped for a moment (SIGSTOP, SIGCONT) goes on as before."""
+    # Other tests stop it, so that much reaches it in one turn; as Ctrl-Z and fg do.
+    client = connect()
+    client.ask(target.message())
+    for _ in range(3):
+        with while_stopped(server):
+            pass
+    server.settle()
+    check(
+        server.alive(),
+        server.ending(),
+        "a server that goes on",
+        "epoll_wait() and the like may return EINTR after a stop: that is no error, call it again",
+    )
+    client.ask(target.message())
 
 
 @row(11)

@@ -1,7 +1,7 @@
 """What a connection costs in memory, and what it leaves behind."""
 
-import pytest
-from harness import check, proc, row
+from harness import check, row
+from harness.limits import want_one_worker
 from harness.pressure import growth, growth_by_round, mib
 
 KIB, MIB = 1024, 1024 * 1024
@@ -10,19 +10,13 @@ USED = 30_000  # bytes of a message that each of them has sent
 IDLE_COST, OWN_IDLE_COST = 16 * KIB, 4 * KIB  # bytes
 
 
-def skip_where_several_work(server, target, connect):
-    """A thread or a process for each client has a stack of its own: another design."""
-    with connect(server) as client:
-        client.ask(target.message())
-        if proc.USABLE and proc.workers(server.session) > 1:
-            pytest.skip("a server with several threads or processes may hold more for each client")
-
-
 @row(21)
 def test_memory_of_idle_clients(target, start, connect):
     """An idle client costs little memory: its buffers are given back once they are empty."""
     server = start()
-    skip_where_several_work(server, target, connect)
+    with connect(server) as client:
+        client.ask(target.message())
+        want_one_worker(server, "may hold a stack for each client")
     cost = idle_cost(target, server, connect)
     limit = OWN_IDLE_COST if target.own else IDLE_COST
     check(

@@ -5,10 +5,13 @@ import socket
 import time
 
 import pytest
-from harness import Failure, check, commands_only, ours_only, proc, row
-from harness.pressure import SMALL, check_calm, fill, growth, mib, settled
+from harness import Client, Failure, check, commands_only, ours_only, proc, row
+from harness.limits import want_descriptors, want_one_worker
+from harness.pressure import SMALL, check_calm, check_nothing_is_left, fill, growth, mib, settled
+from harness.server import while_stopped
 
 KIB, MIB = 1024, 1024 * 1024
+IDLERS = 600  # clients that say nothing more
 SHORT_IDLE = 0.5  # seconds of --idle-timeout where it must fire
 LONG_IDLES = (0.8, 4.0)  # where it must not; the second if we were late ourselves
 STEP = 0.12  # seconds between two signs of life
@@ -23,6 +26,10 @@ UNREAD = 60 * LONG_VALUE  # more than any kernel holds
 DESCRIPTORS = 128
 INSIDE, CROWD = 10, 150  # clients before and after the descriptors run out
 LOG_LIMIT = MIB  # bytes of log in the time of a test
+
+MANY, BURST = 1500, 120  # clients: those who are inside, and those who come together
+BURSTS = 3
+STEEP = 5.5  # times as dear; one accept() in a turn of poll() makes it 10 times
 
 DEAF = 4  # clients that never read
 # One frame, one read, the high-water mark and one reply; a buffer is up to twice its data.
@@ -216,6 +223,24 @@ def test_idle_timeout_of_zero(target, start, connect):
 
 
 @row(17)
+@row(23)
+def test_hundreds_become_idle(target, start):
+    """Clients that are closed for being idle inside a request leave neither files nor memory."""
+    server = start(idle_timeout=SHORT_IDLE)
+    begin = target.wire(target.sized(1000).request)[:-1]
+
+    def come_and_wait():
+        clients = [Client(server) for _ in range(IDLERS)]
+        for client in clients:
+            client.send(begin)
+        for client in clients:
+            client.expect_closed()
+            client.close()
+
+    check_nothing_is_left(server, IDLERS, come_and_wait)
+
+
+@row(17)
 @ours_only
 def test_idle_client_is_logged(target, start, connect):
     """Closing an idle client is one line in the log, with its address."""
@@ -324,6 +349,56 @@ def test_newcomers_wait_for_descriptors(target, start, connect):
     for client, message in zip(clients[1:], messages[1:]):
         client.expect_replies([message])
         client.close()
+
+
+# Row 24: newcomers
+
+
+@row(24, "counted")
+def test_newcomers_cost_the_same_beside_many_clients(target, start, connect):
+    """Clients that come together cost the server as much beside many others as beside none."""
+    want_descriptors(MANY + 100)
+    server = start()
+    with connect(server) as client:
+        client.ask(target.message())
+        want_one_worker(server, "is not measured by the processor time of one")
+    few = cost_of_burst(target, server, connect)
+    others = [connect(server) for _ in range(MANY)]
+    for client in others:
+        client.ask(target.message())
+    many = cost_of_burst(target, server, connect)
+    check(
+        many < STEEP * few,
+        f"{BURST} clients that came together took {many / 1e6:.1f} ms of processor time beside "
+        f"{MANY} others, {few / 1e6:.1f} ms beside none",
+        "about as much",
+        "call accept() again, until there is nobody or some 64 times, before you return to poll()",
+    )
+
+
+def cost_of_burst(target, server, connect):
+    """Nanoseconds of the server's processor time to let in BURST clients, in the best case."""
+    costs = []
+    for _ in range(BURSTS):
+        files = server.open_files()
+        before = proc.cpu_nanoseconds(server.session)
+        with while_stopped(server):
+            newcomers = Crowd(server, BURST)
+        wait_for_files(server, files + BURST)
+        costs.append(proc.cpu_nanoseconds(server.session) - before)
+        newcomers.leave()
+        wait_for_files(server, files)
+    return min(costs)
+
+
+def wait_for_files(server, count):
+    """Wait until the server has that many open files, and nothing more to do for them."""
+    deadline = time.monotonic() + 10
+    while server.open_files() != count:
+        if time.monotonic() > deadline:
+            raise Failure(f"{server.open_files()} open files", f"{count} for its clients")
+        time.sleep(0.01)
+    settled(server.cpu_seconds)
 
 
 # Rows 16 and 21: memory

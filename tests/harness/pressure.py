@@ -4,6 +4,7 @@ import select
 import time
 
 from harness import proc
+from harness.client import Client
 from harness.failure import check
 
 # A client like this makes the kernel hold some 200 KiB of replies instead of 6 MiB.
@@ -14,6 +15,7 @@ WINDOWS = 4
 BUSY = 0.15  # of a processor; a server that has nothing to do uses none
 SETTLE_SECONDS = 5
 ROUNDS = 12
+KEPT_PER_CONNECTION = 1024  # bytes; a leak of a connection's state is more
 
 
 def fill(client, data):
@@ -102,15 +104,27 @@ def check_calm(server, when, hint=None):
     )
 
 
-def check_open_files(server, before, when, visit):
-    """Fail unless the server's open files go back to `before` now that all clients have left.
+def visit(server):
+    """A client comes, asks and goes, which makes a sleeping event loop look round."""
+    with Client(server) as client:
+        client.ask(server.target.message())
 
-    visit(): a client comes and goes, which makes a sleeping event loop look round.
-    """
+
+def files_at_rest(server):
+    """Open files of a server that has seen a client, but has none now."""
+    with Client(server) as client:
+        client.ask(server.target.message())
+        at_rest = server.open_files() - 1
+    check_open_files(server, at_rest, "after a client has left")
+    return at_rest
+
+
+def check_open_files(server, before, when):
+    """Fail unless the server's open files go back to `before` now that all clients have left."""
     deadline = time.monotonic() + SETTLE_SECONDS
     count = server.open_files()
     while count > before and time.monotonic() < deadline:
-        visit()
+        visit(server)
         time.sleep(0.05)
         # A reset is not sent again.  A kernel that is overwhelmed may have dropped it:
         # then it takes the connection for alive, and the server can't know better.
@@ -141,6 +155,23 @@ def growth_by_round(server, act, enough):
     while len(grown) < 2 or (len(grown) < ROUNDS and grown[-1] >= enough):
         grown.append(growth(server, act))
     return grown
+
+
+def check_nothing_is_left(server, count, come_and_go):
+    """Fail if `count` clients that come_and_go() leave a file or memory behind, each time."""
+    before, enough = files_at_rest(server), count * KEPT_PER_CONNECTION
+
+    def one_round():
+        come_and_go()
+        check_open_files(server, before, f"after {count} clients came and went")
+
+    grown = growth_by_round(server, one_round, enough)
+    check(
+        grown[-1] < enough,
+        f"each time that {count} clients came and went memory grew, at last by {mib(grown[-1])}",
+        "the same memory as before: what a client costs ends with it",
+        "look for a list or a dictionary that still knows connections that are closed",
+    )
 
 
 def settled(measure):

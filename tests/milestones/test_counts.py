@@ -127,9 +127,10 @@ def turns_for_newcomers(stage, crowd):
         with server.paused():
             socks = [wire.connect(server.port) for _ in range(crowd)]
         assert wire.ask(socks[-1], b"PING") == b"+PONG"
+        turns = trace.count(server.records(), "poll")
         for sock in socks:
             sock.close()
-        return trace.count(server.records(), "poll")
+        return turns
 
 
 @pytest.mark.parametrize("crowd", SIZES)

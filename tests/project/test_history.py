@@ -196,6 +196,15 @@ def test_time_outs_come_with_their_step(number, tmp_path):
         assert closed_when_idle(server)
 
 
+def records_at_rest(server):
+    """All records, once the server waits again and writes no more of them."""
+    records = []
+    while len(records) != len(server.records()):
+        records = server.records()
+        time.sleep(0.1)
+    return records
+
+
 def counts(number, folder):
     """(poll() calls, bytes moved, register() calls) for 1,000 requests that arrive together."""
     history.write(history.files_at(number), folder)
@@ -203,12 +212,12 @@ def counts(number, folder):
     with trace.start_traced_server(folder / "server.py", shown=0) as server:
         with wire.connect(server.port) as sock:
             wire.ask(sock, b"PING")
-            before = len(server.records())
+            before = len(records_at_rest(server))
             with server.paused():
                 sock.sendall(b"".join(map(wire.frame, requests)))
             for request in requests:
                 assert wire.receive_frame(sock) == b"$" + request[5:]
-            records = server.records()[before:]
+            records = records_at_rest(server)[before:]
     polls, registered = (trace.count(records, call) for call in ("poll", "register"))
     return polls, trace.bytes_moved(records), registered
 
