@@ -77,6 +77,7 @@ class Graded:
         self.grading = bool(command or asked)  # and nothing but that
         self.results = []
         self.gate_failed = False
+        self.deaths = {}  # how a server ended, and in which test first
         self.server = None  # the shared one
         if asked and str(asked) not in map(str, STAGES):
             raise pytest.UsageError(f"STAGE must be 1, 2, 3 or 4, not {asked}")
@@ -236,11 +237,12 @@ def order(graded, item):
     if target is None:
         return (0,)
     stage = file_stage(item.path)
+    gate = item.get_closest_marker("gate") is not None
     return (
         1,
         target.stage,
-        item.get_closest_marker("gate") is None,
-        -stage if graded.foreign else stage,
+        not gate,
+        -stage if graded.foreign and not gate else stage,
         not item.path.stem.endswith(STAGE_NAMES[stage]),
         item.path.name,
         item.function.__code__.co_firstlineno,
@@ -284,7 +286,7 @@ def pytest_runtest_setup(item):
         if mark.args[1] == "no" and not target.own:
             pytest.skip("shows what our server can't do; yours may be better")
     if graded.foreign and graded.gate_failed and not item.get_closest_marker("gate"):
-        pytest.skip("not run: the first request has to get its reply first")
+        pytest.skip("not run: what failed has to work first")
 
 
 # Fixtures
@@ -362,13 +364,20 @@ def pytest_runtest_makereport(item, call):
             server,
             rule,
             rows=cells_of(item),
+            clients=getattr(item, "graded_clients", []),
             repeat=graded.repeat_command(item, target),
             read=where_to_read(item, target),
             talk_file=talk_file(item),
         )
     if report.failed:
+        # One page for one mistake.
+        death = text.death_of(getattr(item, "graded_server", None))
         if graded.failed_rule is item.function:
-            report.longrepr = f"the same rule: {item.name}"  # one page for one mistake
+            report.longrepr = f"the same rule: {item.name}"
+        elif death in graded.deaths:
+            report.longrepr = f"the server {death}\nas in {graded.deaths[death]}"
+        if death:
+            graded.deaths.setdefault(death, item.name)
         graded.failed_rule = graded.failed_rule or item.function
         graded.drop_server()  # the next test shall not suffer from this one's trouble
         if item.get_closest_marker("gate"):

@@ -293,7 +293,7 @@ mistake(
     4,
     "refused-connections-kept",
     "what a client that was refused has sent is kept for ever",
-    "test_thousands_come_and_go",
+    "test_thousands_are_refused",
     """
 -            conn.incoming.clear()
 +            store[conn] = bytes(READ_SIZE)

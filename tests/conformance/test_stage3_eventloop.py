@@ -1,7 +1,7 @@
 """Many clients at once."""
 
 import pytest
-from harness import check, row
+from harness import check, gate, row
 from harness.limits import want_descriptors
 from harness.server import while_stopped
 
@@ -25,6 +25,7 @@ def crowd(target, connect, count):
     return clients
 
 
+@gate
 def test_a_server_that_is_stopped_goes_on(target, server, connect):
     """A server that is stopped for a moment (SIGSTOP, SIGCONT) goes on as before."""
     # Other tests stop it, so that much reaches it in one turn; as Ctrl-Z and fg do.

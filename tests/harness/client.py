@@ -35,7 +35,8 @@ class Client:
 
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
     yet expected), replies (number of right ones so far), ended (None, "EOF" or
-    "reset"), gave_up (a wait was too long), history (list of (arrow, length, first bytes)).
+    "reset"), gave_up (a wait was too long), unanswered (it was one for a reply),
+    history (list of (arrow, length, first bytes)).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -45,6 +46,7 @@ class Client:
         self.replies = 0
         self.ended = None
         self.gave_up = False
+        self.unanswered = False
         self.history = []
         self.sock = socket.socket()
         if segment:
@@ -231,6 +233,7 @@ class Client:
         if not self.poller.poll(patience() * 1000):
             if self.inbox:
                 self._wrong_reply(reply, what, f", then nothing for {patience():g} s")
+            self.unanswered = True
             self._timed_out(expected, None if first else hints.LEFTOVERS[self.target.stage])
         self._receive_some()
 

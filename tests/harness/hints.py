@@ -53,11 +53,11 @@ def _header(target, came, reply):
     if not target.framed or len(came) < 4:
         return None
     little, big = target.read_length(came), int.from_bytes(came[:4], "big")
-    if (
-        4 < little < len(reply) + 4
-        and came[4:little] == reply[: little - 4] != came[4 : little + 4]
-    ):
-        return COUNTS_HEADER
+    # The next reply's header stands where this one's payload should go on.
+    next_header = came[little : little + 4]
+    if 4 < little < len(reply) + 4 and came[4:little] == reply[: little - 4]:
+        if next_header[2:] == b"\0\0":
+            return COUNTS_HEADER
     if little == len(reply):
         return None
     if big == len(reply) or big == len(came) - 4:
@@ -163,6 +163,28 @@ def for_row(rows, stage):
     if 5 in rows:
         return LEFTOVERS[stage]
     return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
+
+
+# By what it sleeps in: hints for an event loop that lets a client wait for ever.
+ASLEEP = {
+    "read": "the server is asleep in read() or recv(): that socket blocks; set O_NONBLOCK on it",
+    "write": "the server is asleep in write() or send(): that socket blocks; set O_NONBLOCK on it",
+    "poll": "the server is asleep in poll() or the like, and not for this client: is its socket "
+    "registered, for POLLIN to read and for POLLOUT while a reply waits to be sent?",
+}
+
+
+def for_place(client, clients):
+    """A hint for a client without any reply among others that have got theirs; or None."""
+    inside = [other for other in clients if other.sock.fileno() >= 0]
+    place = inside.index(client) if client in inside else 0
+    asked = [other for other in inside[:place] if other.history]
+    if place < 3 or client.replies or not asked or not all(other.replies for other in asked):
+        return None
+    return (
+        f"client {place + 1} of {len(inside)} gets no reply; those that asked before it did: "
+        "is there a table of fixed size?"
+    )
 
 
 # What the C library says of a heap that was overwritten, before it calls abort().

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 
-from harness import hints
+from harness import hints, proc
 from harness.client import Client
 from harness.target import STAGE_NAMES
 
@@ -43,12 +43,12 @@ def what_comes_next(stage, judges):
     return f"stage {stage} has no failure; next: {NEXT[stage]}"
 
 
-def describe(failure, server, rule, rows, repeat, read, talk_file=None):
+def describe(failure, server, rule, rows, clients, repeat, read, talk_file=None):
     """The whole message of a failed test, as text.
 
+    rows: the cells (row, "yes" or "no") that the test is about.  clients: all of the
+    test's.  repeat: the command that runs it again.  read: where to read about it.
     talk_file: where to put a conversation that is too long for a page, or None.
-    rows: the cells (row, "yes" or "no") that the test is about.  repeat: the command
-    that runs it again.  read: where to read about it.
     """
     parts = [("rule", rule), ("came", failure.came), ("expected", failure.expected)]
     if failure.client:
@@ -56,10 +56,12 @@ def describe(failure, server, rule, rows, repeat, read, talk_file=None):
         if talk_file and len(failure.client.history) > LONGEST_TALK:
             talk_file.write_text(whole_conversation(failure.client), encoding="utf-8")
             parts.append(("whole", f"in {os.path.relpath(talk_file)}"))
+        if failure.client.gave_up:
+            parts += [("beside", text) for text in beside(failure.client, clients)]
     if server:
         server.settle()
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
-    hint = guess(failure, server, [number for number, cell in rows if cell != "no"])
+    hint = guess(failure, server, [number for number, cell in rows if cell != "no"], clients)
     if hint:
         parts.append(("hint", hint))
     parts += [("repeat", repeat), ("read", read)]
@@ -71,15 +73,28 @@ def block(name, text):
     return "\n".join([f"{name + ':':<10}{lines[0]}"] + [f"{'':<10}{line}" for line in lines[1:]])
 
 
-def guess(failure, server, rows):
+def beside(client, clients):
+    """What the other clients of a test are at, of whom one may be the trouble: a text or none."""
+    others = [c for c in clients if c is not client and c.sock.fileno() >= 0 and c.history]
+    if others:
+        last = f"{others[-1].name} {entry_text(*others[-1].history[-1])}"
+        yield last if len(others) == 1 else f"{len(others)} clients, one of them {last}"
+
+
+def guess(failure, server, rows, clients):
     """The hint that fits best, or None."""
     client = failure.client
     dead = server is not None and not server.alive()
     if dead and (client or not failure.hint):  # whatever else a client saw, that comes first
         return hints.for_ending(server.process.returncode, server.news().splitlines())
-    if failure.hint or server is None:
+    if server is None:
         return failure.hint
     target = server.target
+    asleep = proc.asleep_in(server.session) if client and client.gave_up else None
+    if asleep in ("read", "write") and target.stage >= 3:
+        return hints.ASLEEP[asleep]
+    if failure.hint:
+        return failure.hint
     if (
         client
         and target.framed
@@ -92,6 +107,10 @@ def guess(failure, server, rows):
         found = hints.big_endian(Client, server)
         if found:
             return found
+    if client and client.unanswered:
+        found = hints.for_place(client, clients)
+        if found or asleep == "poll" and target.stage >= 3:
+            return found or hints.ASLEEP[asleep]
     if client and client.ended:
         rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
     return hints.for_row(rows, target.stage)
@@ -123,6 +142,13 @@ def last_lines(server):
     if not lines and not server.alive():
         lines = server.stdout().splitlines()
     return "\n".join(f"| {line[:200]}" for line in lines[-LAST_LINES:])
+
+
+def death_of(server):
+    """How a server ended, with its last line; None while it lives."""
+    if server is None or server.alive():
+        return None
+    return "\n".join([server.ending(), *server.news().splitlines()[-1:]])
 
 
 def describe_start(error, command):

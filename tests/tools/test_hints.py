@@ -1,0 +1,125 @@
+"""Each hint is given for what it names, and not for what looks like it."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from harness import hints, proc
+from harness.target import Target
+
+TARGET = Target(["mine"], stage=2)
+
+
+def framed(payload, order="little"):
+    return len(payload).to_bytes(4, order) + payload
+
+
+REPLY = b"$message-3517"
+LONG = b"$" + b"abcdefgh" * 100
+WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
+    (framed(REPLY, "big"), REPLY, "big-endian"),
+    (REPLY, REPLY, "without its 4-byte header"),
+    ((17).to_bytes(4, "little") + REPLY, REPLY, "counts the payload alone"),
+    (framed(b"$message-3518"), REPLY, "another request"),
+    (framed(REPLY + b"\n"), REPLY, "line end"),
+    (framed(REPLY + b"\0"), REPLY, "NUL"),
+    (framed(REPLY + framed(b"ECHO message-3518")), REPLY, "one read may bring more than one"),
+    (framed(REPLY + b"xyz"), REPLY, "more bytes than the reply has"),
+    (framed(b"message-3517"), REPLY, "type byte"),
+    (framed(b"$good"), b"$good morning", "cut at a space"),
+    (framed(b"$good"), b"$good\0morning", "cut at a NUL"),
+    (b"+PONG\r\n", b"+PONG", "RESP"),
+    (framed(b"-ERR no such thing"), b"-ERR empty command", "exactly the expected text"),
+    (framed(b"$hello"), REPLY, None),  # in a right frame, and like nothing that is known
+    (framed(b"$good day"), b"$good morning", None),
+    (framed(b"+OK"), b"+PONG", None),
+]
+
+
+@pytest.mark.parametrize(("came", "reply", "word"), WRONG_REPLIES)
+def test_a_wrong_reply(came, reply, word):
+    hint = hints.for_reply(TARGET, came, reply)
+    assert word in hint if word else hint is None
+
+
+@pytest.mark.parametrize(
+    ("came", "given"),
+    [
+        (framed(LONG)[:300], True),
+        (b"", False),  # not a byte of it: then it was not the writing
+        (framed(REPLY), False),
+        (framed(LONG[::-1])[:300], False),
+    ],
+)
+def test_an_end_inside_a_large_reply(came, given):
+    assert (hints.for_end(TARGET, came, LONG) == hints.PARTIAL) is given
+
+
+@pytest.mark.parametrize(
+    ("number", "lines", "word"),
+    [
+        (signal.SIGABRT, ["free(): invalid pointer"], "memory error"),
+        (signal.SIGABRT, ["Assertion `n <= room' failed."], "Assertion `n <= room' failed."),
+        (signal.SIGPIPE, [], "ignore SIGPIPE"),
+        (signal.SIGTERM, ["free(): invalid pointer"], "the server ended"),
+    ],
+)
+def test_an_ended_server(number, lines, word):
+    assert word in hints.for_ending(-number, lines)
+
+
+class Inside:
+    """What a client that has not left looks like."""
+
+    sock = SimpleNamespace(fileno=lambda: 3)
+
+    def __init__(self, replies, history):
+        self.replies, self.history = replies, history
+
+
+def clients(*replies, asked=True):
+    """Clients inside, with that many replies each."""
+    return [Inside(count, ["->"] if asked else []) for count in replies]
+
+
+def test_one_client_of_many_without_a_reply():
+    many = clients(1, 1, 1, 0, 0)
+    assert "client 4 of 5" in hints.for_place(many[3], many)
+    assert hints.for_place(many[4], many) is None  # another one got none, either
+    assert hints.for_place(many[2], many) is None  # it got one
+    few = clients(1, 0)
+    assert hints.for_place(few[1], few) is None  # a second client is no crowd
+    mute = clients(0, 0, 0, asked=False) + clients(0)
+    assert hints.for_place(mute[3], mute) is None  # nobody else has asked
+
+
+SLEEPERS = {
+    "read": "s.recv(1)",
+    "write": "s.sendall(bytes(1 << 26))",
+    "poll": "p = select.poll(); p.register(s, 1); p.poll()",
+    None: "time.sleep(60)",
+}
+
+
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells what a process waits in")
+@pytest.mark.parametrize("state", SLEEPERS)
+def test_what_a_program_is_asleep_in(state):
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    code = "import select, socket, time; s = socket.create_connection(('127.0.0.1', {})); {}"
+    words = [sys.executable, "-c", code.format(port, SLEEPERS[state])]
+    with listener, subprocess.Popen(words, start_new_session=True) as program:
+        peer, _ = listener.accept()
+        try:
+            deadline = time.monotonic() + 10
+            while proc.asleep_in(program.pid) != state and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            assert proc.asleep_in(program.pid) == state
+        finally:
+            program.kill()
+            peer.close()
