@@ -77,6 +77,7 @@ class Graded:
         self.grading = bool(command or asked)  # and nothing but that
         self.results = []
         self.gate_failed = False
+        self.remark = None  # on the server's start
         self.deaths = {}  # how a server ended, and in which test first
         self.server = None  # the shared one
         if asked and str(asked) not in map(str, STAGES):
@@ -257,7 +258,7 @@ def pytest_runtestloop(session):
     servers = graded.foreign and graded.judges == "SERVER"
     if servers and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
-            graded.shared_server(graded.targets[0], notice=print)
+            graded.remark = graded.shared_server(graded.targets[0], notice=print).remark()
         except StartError as error:
             message = text.describe_start(error, graded.command)
             tell_github([], [{"rule": "The server starts and listens.", "text": message}], print)
@@ -456,6 +457,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]
     graded = terminalreporter.config.graded
+    if graded.remark:
+        terminalreporter.write_line(f"remark: {graded.remark}")
     if graded.foreign and not failures and len(table) > 1:
         terminalreporter.write_line(text.what_comes_next(graded.targets[0].stage, graded.judges))
     tell_github(table, failures, terminalreporter.write_line)

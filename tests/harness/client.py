@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 
-from harness import hints, resp
+from harness import hints, proc, resp
 from harness.failure import Failure
 
 PATIENCE = 8  # seconds without a byte moving, then a wait is given up
@@ -78,7 +78,10 @@ class Client:
         except socket.timeout:
             self._timed_out("the connection to be taken")
         except OSError as error:
-            self.fail(f"connect() failed: {error.strerror}", "a server that listens")
+            places = proc.places(self.server.session) if proc.USABLE else []
+            where = " and ".join(f"{host} port {port}" for host, port in places)
+            hint = f"it listens on {where}" if where else None
+            self.fail(f"connect() failed: {error.strerror}", "a server that listens", hint)
         self.name = "{}:{}".format(*self.sock.getsockname())
         with contextlib.suppress(OSError):  # macOS: closed already; whoever reads is told
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,6 +7,7 @@ client); all that it starts share the session in which the suite started it.
 import os
 import socket
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -75,13 +76,24 @@ def port_of(address):
     return int(address.rpartition(":")[2], 16)
 
 
+def host_of(address):
+    """ "0100007F:1F90" is 127.0.0.1: words of the address, each in this machine's order."""
+    raw = bytes.fromhex(address.partition(":")[0])
+    words = [raw[at : at + 4] for at in range(0, len(raw), 4)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
+
+
 def listening():
-    """{port: set of inodes} of all listening sockets."""
-    ports = {}
-    for row in tcp_rows(f" {LISTEN} "):
-        if row[3] == LISTEN:
-            ports.setdefault(port_of(row[1]), set()).add(row[9])
-    return ports
+    """{inode: (host, port)} of all listening sockets."""
+    rows = tcp_rows(f" {LISTEN} ")
+    return {row[9]: (host_of(row[1]), port_of(row[1])) for row in rows if row[3] == LISTEN}
+
+
+def places(session):
+    """The (host, port) on which a session's processes listen, in order."""
+    mine, known = socket_inodes(session), listening()
+    return sorted(known[inode] for inode in mine & set(known))
 
 
 def established(port):
@@ -203,7 +215,7 @@ def _usable():
                 while queues(place, client.getsockname()) != (1, 0):
                     if time.monotonic() > deadline:
                         return False
-                return place[1] in listening()
+                return place in listening().values()
     except OSError:  # no loopback, or no netlink
         return False
 

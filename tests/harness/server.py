@@ -23,6 +23,9 @@ NOTICE_SECONDS = 3
 STOP_SECONDS = 3
 SETTLE_SECONDS = 0.3
 DEFAULT_IDLE_TIMEOUT = 300
+# Where a socket can be that is reached at 127.0.0.1, and of these those that anybody reaches.
+REACHED = {"127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::"}
+EVERYWHERE = {"0.0.0.0", "::"}
 SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", "<", "cd", "export"}
 
 _running = []  # whatever happens, these are ended at the end
@@ -176,6 +179,13 @@ class Server:
         except subprocess.TimeoutExpired:
             raise Failure(f"still running after {seconds} s", "the program to end") from None
 
+    def remark(self):
+        """What may be meant otherwise, but is no mistake, as text; or None."""
+        hosts = {host for host, _ in proc.places(self.session)} if proc.USABLE else set()
+        if hosts & EVERYWHERE:
+            return "the server listens on all addresses: who shares a network with it can use it"
+        return None
+
     # What it costs
 
     def cpu_seconds(self):
@@ -253,11 +263,16 @@ class _Start:
         self.turn += 1
         if self.turn % 8 and not self.announced():
             return False
-        inodes = proc.listening().get(self.server.port)
-        if not inodes:
-            return False
+        port = self.server.port
+        hosts = [host for host, its_port in proc.places(self.server.session) if its_port == port]
+        if hosts and not REACHED.intersection(hosts):
+            raise self.error(
+                f"the program listens on {hosts[0]}, where the suite does not look for it",
+                "bind to 127.0.0.1",
+            )
         # Something else may listen in its stead, as a container's proxy does.
-        return bool(inodes & proc.socket_inodes(self.server.session)) or self.age() > 1
+        in_its_stead = port in (place[1] for place in proc.listening().values())
+        return bool(hosts) or in_its_stead and self.age() > 1
 
     def age(self):
         return time.monotonic() - self.began
@@ -293,12 +308,8 @@ class _Start:
             )
 
     def other_ports(self):
-        mine = proc.socket_inodes(self.server.session)
-        return [
-            port
-            for port, inodes in proc.listening().items()
-            if inodes & mine and port != self.server.port
-        ]
+        places = proc.places(self.server.session)
+        return [port for _, port in places if port != self.server.port]
 
     def error(self, came, hint=None):
         words = set(self.server.target.command)

@@ -14,12 +14,13 @@ SECONDS = 120
 def test_its_last_step_judges_a_server(tmp_path):
     text = (ROOT / "action.yml").read_text()
     *_, judge = re.findall(r"^ +run: (.+)$", text, re.MULTILINE)
-    assert set(re.findall(r"inputs\.(\w+)", text)) == {"stage", "server"}
+    assert set(re.findall(r"inputs\.(\w+)", text)) == {"stage", "server", "dialect"}
     (tmp_path / "mine").symlink_to(ROOT / "milestone1_sockets")
     env = {
         **os.environ,
         "GITHUB_ACTION_PATH": str(ROOT),
         "STAGE": "1",
+        "DIALECT": "commands",
         "SERVER": "python3 mine/server.py --port {port}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

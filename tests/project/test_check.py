@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import proc
 
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = f"{sys.executable} {ROOT}/tests/broken/server.py --stage 2 --port {{port}}"
@@ -101,6 +102,37 @@ def test_a_server_with_one_reply_to_everything_is_judged(tmp_path):
     status, printed = check(server, STAGE="2", ONLY="1", TEST="segment", REPLY="moon")
     assert status == 2
     assert "REPLY=moon" in re.search(r"^repeat: +(.*)", printed, re.MULTILINE)[1]
+
+
+LISTENS_SOMEWHERE = """
+import socket, sys
+host, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+listener = socket.create_server((host, port), family=family)
+while True:
+    sock, _ = listener.accept()
+    with sock:
+        while data := sock.recv(4096):
+            sock.sendall(data)
+"""
+
+
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells where a program listens")
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "stage 1 has no failure"),
+        ("0.0.0.0", "remark: the server listens on all addresses"),
+        ("127.0.1.1", "the program listens on 127.0.1.1, where"),
+        ("::1", "the program listens on ::1, where"),
+    ],
+)
+def test_where_a_server_listens_is_told(tmp_path, host, said):
+    (tmp_path / "somewhere.py").write_text(LISTENS_SOMEWHERE)
+    server = f"{sys.executable} {tmp_path}/somewhere.py {host} {{port}}"
+    _, printed = check(server, STAGE="1", TEST="several_requests", DIALECT="echo")
+    assert said in printed
+    assert ("remark" in printed) == (host == "0.0.0.0")
 
 
 def test_a_client_is_judged_too():
