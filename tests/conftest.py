@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from harness.failure import Failure, StartError
 from harness.marks import ours_only
 from harness.server import Server, stop_all
 from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_client, own_target
+
+if not hasattr(pytest, "version_tuple"):  # as of pytest 7
+    sys.exit(f"the suite needs pytest 7; this is {pytest.__version__}: pip install -U pytest")
 
 TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
