@@ -105,6 +105,18 @@ def test_mistake_in_c_is_caught(mistake, tmp_path):
     assert status == 1, f"{mistake.words}: {mistake.caught_by} has not seen it\n{output}"
 
 
+def test_whatever_a_server_does_is_told_in_words():
+    command = [sys.executable, str(FOLDER / "mad_server.py"), os.environ.get("SEED", "1"), "{port}"]
+    status, output = run_suite(CONFORMANCE, "--server", shlex.join(command), "--stage", 4)
+    assert status == 1
+    failures = re.findall(
+        r"^_{2,} (test_\S+) _{2,}\n(?:rule: |the server |the same rule)?", output, re.M
+    )
+    told = re.findall(r"^_{2,} test_\S+ _{2,}\n(?:rule: |the server |the same rule)", output, re.M)
+    assert len(told) == len(failures) > 50, output
+    assert "INTERNALERROR" not in output
+
+
 @pytest.mark.parametrize("stage", [2, 4])
 def test_client_without_a_mistake(stage):
     status, output = grade_client(stage, CONFORMANCE)
