@@ -22,13 +22,15 @@ from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.marks import ours_only
 from harness.server import Server, stop_all
-from harness.target import MAX_PAYLOAD, STAGE_NAMES, Target, own_client, own_target
+from harness.target import MAX_PAYLOAD, Target, own_client, own_target
 
 if not hasattr(pytest, "version_tuple"):  # as of pytest 7
     sys.exit(f"the suite needs pytest 7; this is {pytest.__version__}: pip install -U pytest")
 
 TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
+# Files of rules behind those that have a stage's name, the basic ones first.
+KINDS = "write_path endings commands process kernel pressure memory limits".split()
 SMALLEST_LIMIT, LARGEST_LIMIT = 512, 64 * 1024 * 1024  # that --max-payload may be
 
 
@@ -234,21 +236,24 @@ def pytest_collection_modifyitems(config, items):
 
 
 def order(graded, item):
-    """The gate first, then the stage that was asked for, then the earlier ones.
+    """In the order in which one would mend what fails.
 
-    Of a stage's files the one that has its name comes first.
+    The gate; then what each stage is about, that of the stage that was asked for first;
+    then the rest of the rules, from KINDS; what is only slow comes last.
     """
     target = target_of(item)
     if target is None:
         return (0,)
     stage = file_stage(item.path)
     gate = item.get_closest_marker("gate") is not None
+    kind = item.path.stem.partition(f"stage{stage}_")[2]
     return (
         1,
         target.stage,
         not gate,
+        any(cell == "counted" for _, cell in cells_of(item)),
+        KINDS.index(kind) if kind in KINDS else -1,
         -stage if graded.foreign and not gate else stage,
-        not item.path.stem.endswith(STAGE_NAMES[stage]),
         item.path.name,
         item.function.__code__.co_firstlineno,
     )

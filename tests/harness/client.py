@@ -36,7 +36,8 @@ class Client:
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
     yet expected), replies (number of right ones so far), ended (None, "EOF" or
     "reset"), gave_up (a wait was too long), unanswered (it was one for a reply),
-    history (list of (arrow, length, first bytes)).
+    history (list of (arrow, length, first bytes)), largest and largest_reply (payloads, in
+    bytes: a request that the limit allows, and a right reply).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -47,6 +48,9 @@ class Client:
         self.ended = None
         self.gave_up = False
         self.unanswered = False
+        self.largest = 0
+        self.largest_reply = 0
+        self.begun, self.skip = b"", 0  # of what is sent: a header's first bytes, a payload's rest
         self.history = []
         self.sock = socket.socket()
         if segment:
@@ -143,6 +147,7 @@ class Client:
         While the server does not take more, replies are read into the inbox:
         reading=False leaves them where they are.
         """
+        self._look_at_lengths(data)
         rest = memoryview(data)
         while rest:
             sent = self._send_some(rest)
@@ -150,6 +155,19 @@ class Client:
             rest = rest[sent:]
             if rest:
                 self._wait_for_room(len(rest), reading)
+
+    def _look_at_lengths(self, data):
+        """Keep the largest payload that was announced and is within the limit."""
+        if not self.target.framed:
+            return
+        data = self.begun + data
+        while len(data) >= self.skip + 4:
+            length = self.target.read_length(data[self.skip : self.skip + 4])
+            if length <= self.target.max_payload:
+                self.largest = max(self.largest, length)
+            self.skip += 4 + length
+        self.begun = data[self.skip :]
+        self.skip = max(self.skip - len(data), 0)
 
     def _send_some(self, data):
         try:
@@ -219,6 +237,7 @@ class Client:
             self._more(reply, what, first)
         del self.inbox[: len(wire)]
         self.replies += 1
+        self.largest_reply = max(self.largest_reply, len(reply))
 
     def _error_line(self, wire, what, first):
         """The error that has come: in RESP its text is the server's own."""

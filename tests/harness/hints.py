@@ -7,6 +7,7 @@ import struct
 from harness.failure import Failure
 
 HINT_PATIENCE = 1  # seconds
+LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
 PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
@@ -113,6 +114,17 @@ def for_end(target, came, reply):
     return (
         "it ended inside a reply: that send() takes a part, or nothing now (EAGAIN), is no error; "
         "keep the rest until poll() reports POLLOUT"
+    )
+
+
+def for_limit(client):
+    """A hint for a connection that ended when a large request was on its way; or None."""
+    target, size = client.target, client.largest
+    if not client.ended or size < LARGE or size <= client.largest_reply:
+        return None
+    return (
+        f"a request of {size:,} bytes was on its way, and {target.max_payload:,} are allowed: "
+        "is there a smaller limit, or a buffer that holds less?"
     )
 
 

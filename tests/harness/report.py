@@ -111,6 +111,9 @@ def guess(failure, server, rows, clients):
         found = hints.for_place(client, clients)
         if found or asleep == "poll" and target.stage >= 3:
             return found or hints.ASLEEP[asleep]
+    found = hints.for_limit(client) if client and 8 not in rows else None
+    if found:
+        return found
     if client and client.ended:
         rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
     return hints.for_row(rows, target.stage)

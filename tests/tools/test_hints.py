@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from harness import hints, proc
+from harness import Client, hints, proc
 from harness.target import Target
 
 TARGET = Target(["mine"], stage=2)
@@ -95,6 +95,34 @@ def test_one_client_of_many_without_a_reply():
     assert hints.for_place(few[1], few) is None  # a second client is no crowd
     mute = clients(0, 0, 0, asked=False) + clients(0)
     assert hints.for_place(mute[3], mute) is None  # nobody else has asked
+
+
+@pytest.mark.parametrize(
+    ("ended", "largest", "largest_reply", "given"),
+    [
+        ("reset", 30_000, 6, True),
+        (None, 30_000, 6, False),  # it goes on
+        ("EOF", 20, 6, False),  # every buffer holds that
+        ("EOF", 30_000, 40_000, False),  # as much has worked before
+    ],
+)
+def test_an_end_while_a_large_request_was_on_its_way(ended, largest, largest_reply, given):
+    client = SimpleNamespace(
+        target=TARGET, ended=ended, largest=largest, largest_reply=largest_reply
+    )
+    hint = hints.for_limit(client)
+    assert ("30,000 bytes was on its way, and 1,048,576 are allowed" in (hint or "")) is given
+
+
+@pytest.mark.parametrize("piece", [1, 3, 4, 5, 100, 10_000])
+def test_the_largest_request_is_known_however_it_is_sent(piece):
+    wire = framed(b"") + framed(b"abc") + framed(b"x" * 5000) + framed(b"y" * 70)
+    wire += (1 << 30).to_bytes(4, "little") + b"behind a length over the limit"
+    client = Client.__new__(Client)
+    client.target, client.largest, client.begun, client.skip = TARGET, 0, b"", 0
+    for at in range(0, len(wire), piece):
+        client._look_at_lengths(wire[at : at + piece])
+    assert client.largest == 5000
 
 
 SLEEPERS = {
