@@ -27,6 +27,7 @@ PAGES = [
     "theatre.html",
     *(f"{n}{end}" for n in NAMES for end in (".html", ".slides.html")),
 ]
+MOST_STEPS = 60  # of a deck: it has to fit into 50 minutes
 SECONDS = 90  # a browser starts slowly on a loaded machine
 DESKTOP, PHONE = (1280, 800), (390, 844)
 OUTPUT = (828, 800)  # what JupyterLab has for an output where the window is DESKTOP
@@ -96,6 +97,14 @@ def outside(page):
         found += re.findall(r"https?://[^\"' ]*|\bimport\s*\(|\bfetch\s*\(|XMLHttpRequest", script)
         found += re.findall(r"WebSocket|EventSource|sendBeacon|importScripts", script)
     return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_notes_for_the_instructor_stand_before_the_code_that_they_prepare(path):
+    cells = nbformat.read(path, as_version=4).cells
+    for above, cell, below in zip(cells, cells[1:], cells[2:]):
+        if site.slide_type(cell) == "notes":
+            assert "code" not in (above.cell_type, below.cell_type) or below.cell_type == "code"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -404,6 +413,7 @@ def test_a_deck_shows_everything_inside_the_screen_and_no_text_scrolls(built, na
     assert seen["over"] == []
     assert seen["scrolls"] == []
     assert seen["at"] == list(range(1, seen["steps"] + 1))
+    assert seen["steps"] <= MOST_STEPS
 
 
 # A window that a test opens: the browser's own is not opened without a user's click.

@@ -26,7 +26,7 @@ from lab.servers import ROOT
 MIN_WORDS = 12  # shorter than that explains nothing
 FRAME_STYLE = "font-family:monospace;line-height:1.4;overflow-x:auto"
 STYLES = {"+": "color:#0b5394;background:#dceaf9", "-": "color:#8a3b00;background:#fbe9d9"}
-PAGE_ROWS = 22  # what a slide shows of code, in a size that one can read
+PAGE_ROWS = 24  # what a slide shows of code, in a size that one can read
 BETWEEN = "@"  # the sign of a line that stands for code that is not shown
 
 # One call of walk() in a notebook.  names: the parts, () for all; cell: the number that

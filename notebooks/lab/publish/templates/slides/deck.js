@@ -31,6 +31,7 @@ function piecesOf(slide) {
 
 const isCode = (piece) => piece.matches("pre") || piece.querySelector("pre") !== null;  // it has to stay large enough to read
 const isText = (piece) => piece.classList.contains("prose");
+const isFolded = (piece) => piece.children.length === 1 && piece.firstElementChild.matches("details");
 const isTheatre = (piece) => piece.querySelector("iframe") !== null;  // wants a screen of its own
 
 function heightOf(piece) {
@@ -74,11 +75,12 @@ function shrink(screen, space) {
 }
 
 // The steps through a screen: its first piece and what is no fragment, then each fragment.
+// What is folded comes with the piece above it: it is seen only when somebody unfolds it.
 function stepsOf(slide, screen, number) {
   const found = [];
   screen.forEach((piece, n) => {
     const next = screen[n + 1] && screen[n + 1].closest(".fragment");
-    if (n + 1 === screen.length || (next && next !== piece.closest(".fragment")))
+    if (n + 1 === screen.length || (next && next !== piece.closest(".fragment") && !isFolded(screen[n + 1])))
       found.push({ slide, screen, shown: n + 1, number });
   });
   return found;
