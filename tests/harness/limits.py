@@ -6,7 +6,6 @@ import pytest
 
 from harness import proc
 
-
 MOST = 2048  # files that a test wants to have open
 
 
