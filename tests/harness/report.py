@@ -1,6 +1,7 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
 import os
+import signal
 from collections import Counter
 
 from harness import hints, proc
@@ -56,8 +57,9 @@ def describe(failure, server, rule, rows, clients, repeat, read, talk_file=None)
         if talk_file and len(failure.client.history) > LONGEST_TALK:
             talk_file.write_text(whole_conversation(failure.client), encoding="utf-8")
             parts.append(("whole", f"in {os.path.relpath(talk_file)}"))
-        if failure.client.gave_up:
-            parts += [("beside", text) for text in beside(failure.client, clients)]
+        others = beside(failure.client, clients)
+        if failure.client.gave_up and others:
+            parts.append(("beside", others))
     if server:
         server.settle()
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
@@ -74,11 +76,12 @@ def block(name, text):
 
 
 def beside(client, clients):
-    """What the other clients of a test are at, of whom one may be the trouble: a text or none."""
+    """What the other clients of a test are at, of whom one may be the trouble; None: nobody."""
     others = [c for c in clients if c is not client and c.sock.fileno() >= 0 and c.history]
-    if others:
-        last = f"{others[-1].name} {entry_text(*others[-1].history[-1])}"
-        yield last if len(others) == 1 else f"{len(others)} clients, one of them {last}"
+    if not others:
+        return None
+    last = f"{others[-1].name} {entry_text(*others[-1].history[-1])}"
+    return last if len(others) == 1 else f"{len(others)} clients, one of them {last}"
 
 
 def guess(failure, server, rows, clients):
@@ -148,8 +151,10 @@ def last_lines(server):
 
 
 def death_of(server):
-    """How a server ended, with its last line; None while it lives."""
+    """How a server ended by itself, with its last line; None while it lives."""
     if server is None or server.alive():
+        return None
+    if server.process.returncode in (0, -signal.SIGTERM, -signal.SIGKILL):  # at our word
         return None
     return "\n".join([server.ending(), *server.news().splitlines()[-1:]])
 
