@@ -32,6 +32,7 @@ def test_a_server_that_is_stopped_goes_on(target, server, connect):
     client = connect()
     client.ask(target.message())
     for _ in range(3):
+        client.collect(0.05)  # it sleeps by then
         with while_stopped(server):
             pass
     server.settle()

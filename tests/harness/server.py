@@ -67,6 +67,10 @@ def pick_port():
 def while_stopped(server):
     """What is done meanwhile the server finds all at once, in one turn of its loop."""
     server.signal(signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_SECONDS
+    # On a busy machine it goes on for a while; a SIGCONT before it has stopped undoes both.
+    while proc.USABLE and not server.in_state("T") and time.monotonic() < deadline:
+        time.sleep(0.001)
     try:
         yield
     finally:
@@ -178,6 +182,10 @@ class Server:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise Failure(f"still running after {seconds} s", "the program to end") from None
+
+    def in_state(self, letter):
+        """Are all its processes in this state of proc(5): R runs, S sleeps, T is stopped?"""
+        return all(fields[0] == letter for fields in proc.processes(self.session).values())
 
     def remark(self):
         """What may be meant otherwise, but is no mistake, as text; or None."""
