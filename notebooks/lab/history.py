@@ -54,8 +54,12 @@ class Step:
 
     @property
     def pin(self):
-        """A hash of the patch: whoever explains it finds out when it changes."""
-        whole = "\n".join((self.number, self.title, self.text, self.diff))
+        """A hash of what the step says and changes: whoever explains it finds out when it changes.
+
+        The lines around them are not in it: an earlier step may change those.
+        """
+        changed = [line for line in self.diff.splitlines() if line.startswith(("+", "-"))]
+        whole = "\n".join((self.number, self.title, self.text, *changed))
         return hashlib.sha256(whole.encode()).hexdigest()[:PIN]
 
 

@@ -120,10 +120,6 @@ def test_clean_end(target, start, connect, number, state):
         client.send(target.wire(target.message().request)[:3])
     if state == "busy":
         keep_busy(target, client)
-    elif state != "idle":
-        # Not asked: a signal in the instant before a blocking call.  Milestones 1 to 3 then
-        # sleep on, because CPython has noted it and looks again only after the call.
-        client.collect(0.2)
     server.signal(number)
     status = server.wait_end(END_SECONDS)
     check(status == 0, server.ending(), "exit status 0")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from lab import history, wire
@@ -14,7 +15,7 @@ from lab.servers import STAGES, ServerProcess, StartError
 
 NUMBERS = [step.number for step in history.steps()]
 SECONDS = 20
-LARGEST = 70  # changed lines of a step, whole new files apart; most have fewer than 45
+LARGEST = 60  # changed lines of a step, whole new files apart
 LARGER = {"5.1": 100, "5.3": 350}  # one loop in place of another; one protocol in place of another
 FRAMED_FROM, RESP_FROM = "2.2", "5.3"
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
@@ -63,6 +64,22 @@ def test_a_step_is_small_and_says_why(step):
     assert changed_lines(step, new_files=True) > 0
     assert len(step.text.splitlines()) >= 4
     assert "Look at" in step.text or "no visible effect" in step.title
+
+
+def test_a_pin_changes_with_what_a_step_says_or_changes_and_with_nothing_around_it():
+    step = history.find("4.3")
+    lines = step.diff.splitlines(keepends=True)
+    around = next(n for n, line in enumerate(lines) if line.startswith(" "))
+    added = next(n for n, line in enumerate(lines) if line.startswith("+ "))
+    assert with_line(step, around, "     other = 1\n").pin == step.pin
+    assert with_line(step, added, "+    other = 1\n").pin != step.pin
+    assert replace(step, text=step.text + "more").pin != step.pin
+
+
+def with_line(step, place, line):
+    """The step with another line in its diff."""
+    lines = step.diff.splitlines(keepends=True)
+    return replace(step, diff="".join([*lines[:place], line, *lines[place + 1 :]]))
 
 
 def test_most_steps_are_small():
@@ -184,6 +201,14 @@ def test_a_step_has_its_rows_of_the_table_and_no_others(number, asked, answer, t
 def test_without_frames_two_requests_are_taken_for_one(number, tmp_path):
     with start_step(number, tmp_path) as server:
         assert merged(server)
+
+
+@pytest.mark.parametrize("number", ["1.7", "1.8"])
+def test_a_pipe_ends_without_an_empty_line_from_its_step_on(number, tmp_path):
+    with start_step(number, tmp_path) as server:
+        words = [sys.executable, str(tmp_path / "client.py"), "--port", str(server.port)]
+        output = subprocess.check_output(words, input="PING\n", text=True, timeout=SECONDS)
+    assert output == ("PONG\n" if number == "1.8" else "PONG\n\n")
 
 
 @pytest.mark.parametrize("number", [n for n in NUMBERS if at_least(n, "4.5")])

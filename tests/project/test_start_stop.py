@@ -1,9 +1,12 @@
-"""How the four servers start and stop: double signals, a full disk, the switches of Python."""
+"""How the four servers start and stop: signals, a full disk, the switches of Python."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from lab.servers import STAGES
@@ -20,7 +23,10 @@ def start(stage, *flags, **popen):
 
 def ended(process):
     """Wait for the end; status and what went to stderr."""
-    _, errors = process.communicate(timeout=SECONDS)
+    try:
+        _, errors = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
     return process.returncode, errors.decode()
 
 
@@ -33,6 +39,32 @@ def test_two_signals_at_once_print_nothing(stage, first):
         assert process.stdout.readline().startswith(b"listening on ")
         process.send_signal(first)
         process.send_signal(second)
+        assert ended(process) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def signal_before(tmp_path_factory):
+    """What makes SIGTERM come just before a call that waits, as LD_PRELOAD takes it."""
+    library = tmp_path_factory.mktemp("preload") / "signal_before.so"
+    source = Path(__file__).with_name("signal_before.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    return str(library)
+
+
+@pytest.mark.parametrize(
+    ("stage", "call"),
+    [(1, "accept4"), (1, "recv"), (2, "accept4"), (2, "recv"), (3, "poll"), (4, "poll")],
+)
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
+def test_a_signal_just_before_a_call_is_not_slept_over(stage, call, signal_before):
+    env = {**os.environ, "LD_PRELOAD": signal_before, "SIGNAL_BEFORE": call}
+    process = start(stage, stdout=subprocess.PIPE, env=env)
+    port = int(process.stdout.readline().rpartition(b":")[2])
+    if call != "recv":
+        assert ended(process) == (0, "")
+        return
+    with socket.create_connection(("127.0.0.1", port)):
         assert ended(process) == (0, "")
 
 

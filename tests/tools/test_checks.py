@@ -43,7 +43,8 @@ def never_returns(sock):
         if request == b"QUIT":
             sock.sendall(b"+BYE")
             sock.shutdown(socket.SHUT_RDWR)
-            signal.pause()
+            while True:
+                signal.pause()
         sock.sendall(respond(request))
 
 
