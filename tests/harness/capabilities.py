@@ -76,7 +76,7 @@ TABLE = {
     24: _row("turns of the loop to let in N newcomers at once", "- - counted counted", "- - - 4.7"),
 }
 STAGES = (1, 2, 3, 4)
-LAST = {1: 7, 2: 4, 3: 8, 4: 8}  # the last step of each stage
+LAST = {1: 8, 2: 4, 3: 8, 4: 8}  # the last step of each stage
 STEPS = [f"{stage}.{place}" for stage in STAGES for place in range(1, LAST[stage] + 1)]
 START_AND_STOP = "1.5"  # the step of what is no row: the command line, signals
 
