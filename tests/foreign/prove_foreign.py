@@ -5,6 +5,7 @@ python3 -m pytest tests/foreign/prove_foreign.py
 asyncio     stage 4, Protocol classes
 threads     stage 3, one blocking thread a client; starts slowly
 C, epoll    stage 4, large kernel buffers; prints no ready line
+Node.js     stage 4, streams; its process has several threads
 steps       what each step of the course is asked for; stage 4 for those behind it
 Redis       stage 4, in its own protocol, but for two rules of which it thinks otherwise
 """
@@ -90,3 +91,8 @@ def test_c_with_epoll(tmp_path):
     program = tmp_path / "epoll_server"
     subprocess.run(["cc", "-O2", "-o", program, FOLDER / "epoll_server.c"], check=True)
     grade(4, program, *IDLE)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not installed")
+def test_node():
+    grade(4, "node", FOLDER / "node_server.js", *IDLE)
