@@ -199,6 +199,7 @@ def test_no_idle_timeout(target, start, connect):
     """A silent client may stay for ever: there is no option against it."""
     done = run(target, "--idle-timeout", "1")
     check(done.returncode == 2, f"exit status {done.returncode}", "exit status 2")
+    check("--idle-timeout" in done.stderr, repr(done.stderr), "the unknown option's name")
     client = connect(server=start())
     client.ask(target.message())
     client.expect_nothing()

@@ -127,17 +127,8 @@ def test_a_command_a_line(served):
 
 def test_a_prompt(served):
     stage, port = served
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, str(STAGES[stage] / "client.py"), "--port", str(port)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "dumb"},
-    )
-    os.close(theirs)
     prompt = b"127.0.0.1:%d> " % port
-    try:
+    with at_a_prompt(stage, port) as (ours, _, process):
         read_until(ours, prompt)
         os.write(ours, b"SET typed 7\n")
         assert b"OK" in read_until(ours, prompt)
@@ -145,10 +136,6 @@ def test_a_prompt(served):
         assert b"(integer) 8" in read_until(ours, prompt)
         os.write(ours, b"\x04")  # Ctrl-D
         assert process.wait(SECONDS) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
 
 
 def read_until(fd, end):
