@@ -16,6 +16,7 @@ the pin no longer fits, and somebody has to read the text again.
 import ast
 import collections
 import html
+import itertools
 import json
 import re
 import sys
@@ -38,14 +39,17 @@ Claim = collections.namedtuple("Claim", "notebook number pin names cell prose")
 
 
 def cut(source):
-    """The pieces of a file, {symbol: lines}: functions, methods, classes, and the rest.
+    """The pieces of a file in its order, {symbol: lines}: functions, methods, classes, the rest.
 
     A piece begins where the one before it ends, so blank lines, comments and
     decorators belong to what follows.
     """
     pieces, lines, begin = {}, source.splitlines(), 0
-    for symbol, end in symbols(ast.parse(source)):
-        pieces.setdefault(symbol, []).extend(lines[begin:end])
+    for symbol, run in itertools.groupby(symbols(ast.parse(source)), key=lambda found: found[0]):
+        *_, (_, end) = run
+        if symbol in pieces:  # what stands between functions comes in several places
+            symbol = f"{symbol} {len(pieces)}"
+        pieces[symbol] = lines[begin:end]
         begin = end
     return pieces
 
