@@ -235,7 +235,7 @@ mistake(
     3,
     "broken-pipe-ends-loop",
     "BrokenPipeError is not caught, only a reset is",
-    "test_hang_up_with_many_replies_due",
+    "test_reset_behind_an_end_of_stream_while_output_is_blocked",
     """
 -        except OSError as error:
 +        except ConnectionResetError as error:
