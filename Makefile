@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo play servers history history-save run start test-packages notebook-packages test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo play steps-not-step servers history history-save run start test-packages notebook-packages test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
 	@echo 'make demo             the four servers side by side, tried the same way'
@@ -25,16 +25,19 @@ help:
 	@echo 'make lab              open JupyterLab on the notebooks'
 	@echo 'make site             build site/index.html and the slides'
 	@echo 'make bench            compare the speed of everything (QUICK=1: under a minute)'
-	@echo 'make clean            remove all that these targets made, .venv too'
+	@echo 'make clean            remove .venv, the site and all caches'
 
 # What is typed reaches a recipe through the environment, so its quotes need no care.
 demo: export STEPS := $(STEPS)
-demo:
+demo: steps-not-step
 	@$(LAB) $(PYTHON) -m lab.demo $${STEPS:+--steps $$STEPS}
 
 play: export STEPS := $(STEPS)
-play:
+play: steps-not-step
 	@$(LAB) $(PYTHON) -m lab.play $$STEPS
+
+steps-not-step:
+	@$(if $(STEP),echo 'several steps are compared: STEPS="3.8 4.1"' >&2; exit 2,:)
 
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers
@@ -114,7 +117,7 @@ check:
 	    'see tests/README.md' >&2; exit 2; fi
 	@python='$(PYTHON)'; "$$python" -c 'from pytest import version_tuple' 2>/dev/null \
 	  || { python='$(VENV_PYTHON)'; $(MAKE) -s --no-print-directory test-packages; } \
-	  && SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests $(if $(ALL),,--first) \
+	  && SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests --no-header $(if $(ALL),,--first) \
 	    $${TEST:+-k "$$TEST"} $${DIALECT:+--dialect "$$DIALECT"}
 
 test-broken: test-packages

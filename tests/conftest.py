@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import report as text
-from harness.capabilities import STAGES, STEPS, cell, told_in
+from harness.capabilities import STAGES, STEPS, cell, read_in, told_in
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.limits import raise_descriptors
@@ -32,6 +32,8 @@ TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
 # Files of rules behind those that have a stage's name, the basic ones first.
 KINDS = "write_path endings commands process kernel pressure memory limits".split()
+AGAIN = "of the same rule"  # failures that are counted, and not shown each
+DIALECTS = ("commands", "echo", "resp")
 SMALLEST_LIMIT, LARGEST_LIMIT = 512, 64 * 1024 * 1024  # that --max-payload may be
 
 
@@ -44,7 +46,7 @@ def pytest_addoption(parser):
     group.addoption("--only", action="store_true", help="leave out the earlier stages")
     group.addoption("--as-ours", action="store_true", help="ask for our start, stop and log, too")
     group.addoption("--first", action="store_true", help="stop after the first rule that fails")
-    group.addoption("--dialect", choices=["commands", "echo", "resp"], default="commands")
+    group.addoption("--dialect", default="commands", help=f"{', '.join(DIALECTS[:-1])} or resp")
     group.addoption("--reply", metavar="TEXT", help="what the server replies to everything")
     group.addoption("--big-endian", action="store_true", help="lengths in network byte order")
     group.addoption("--max-payload", type=int, default=MAX_PAYLOAD, metavar="BYTES")
@@ -72,7 +74,9 @@ class Graded:
         self.judges = "CLIENT" if client else "SERVER"
         self.step = option.step or os.environ.get("STEP") or None
         if self.step and self.step not in STEPS:
-            raise pytest.UsageError(f"no step {self.step}; the steps are {', '.join(STEPS)}")
+            ends = ", ".join(f"{of[0]} to {of[-1]}" for of in text.STEPS_OF.values())
+            beyond = "; for 5.1 and 5.2 ask STAGE=4, for 5.3 DIALECT=resp, too"
+            raise pytest.UsageError(f"no step {self.step}; the steps are {ends}{beyond}")
         asked = option.stage or os.environ.get("STAGE") or (self.step and self.step[0])
         if self.step and str(asked) != self.step[0]:
             raise pytest.UsageError(f"step {self.step} is one of stage {self.step[0]}, not {asked}")
@@ -90,6 +94,8 @@ class Graded:
         if asked and str(asked) not in map(str, STAGES):
             raise pytest.UsageError(f"STAGE must be 1, 2, 3 or 4, not {asked}")
         stage = asked and int(asked)
+        if option.dialect not in DIALECTS:
+            raise pytest.UsageError(f"DIALECT must be commands, echo or resp, not {option.dialect}")
         if not SMALLEST_LIMIT <= option.max_payload <= LARGEST_LIMIT:
             raise pytest.UsageError(f"--max-payload: {SMALLEST_LIMIT} to {LARGEST_LIMIT} bytes")
         if not command:
@@ -145,7 +151,8 @@ class Graded:
     def repeat_command(self, item, target):
         """How to run just this test by hand."""
         if self.foreign and self.first:  # as make check asks
-            words = [f"make check STAGE={target.stage} TEST={item.originalname}"]
+            asked = f"STEP={self.step}" if self.step else f"STAGE={target.stage}"
+            words = [f"make check {asked} TEST={item.originalname}"]
             words += [f"DIALECT={target.dialect}"] if target.dialect != "commands" else []
             words += ["BIG_ENDIAN=1"] if target.order == "big" else []
             words += [f"REPLY={shlex.quote(os.fsdecode(target.answer))}"] if target.answer else []
@@ -234,6 +241,17 @@ def pytest_collection_modifyitems(config, items):
         and not (config.graded.grading and target_of(item) is None)
     ]
     items.sort(key=lambda item: order(config.graded, item))
+    if config.graded.foreign and not items:
+        raise pytest.UsageError(nothing_to_ask(config))
+
+
+def nothing_to_ask(config):
+    """Why no test is left for a server or a client, as text."""
+    graded, word = config.graded, config.option.keyword
+    asked = f"step {graded.step}" if graded.step else f"stage {graded.targets[0].stage}"
+    if word:
+        return f"nothing that {asked} is asked for has {word!r} in its name"
+    return f"nothing is asked for at {asked}; a server is judged from step 1.3 on"
 
 
 def order(graded, item):
@@ -398,7 +416,8 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         # One page for one mistake.
         death = text.death_of(getattr(item, "graded_server", None))
-        if graded.failed_rule is item.function:
+        same_rule = graded.failed_rule is item.function
+        if same_rule:
             report.longrepr = f"the same rule: {item.name}"
         elif death in graded.deaths:
             report.longrepr = f"the server {death}\nas in {graded.deaths[death]}"
@@ -410,6 +429,7 @@ def pytest_runtest_makereport(item, call):
             graded.gate_failed = True
     # Plain values: pytest-xdist sends reports from process to process as JSON.
     report.graded = {"stage": stage, "rule": rule, "test": item.originalname}
+    report.graded["again"] = report.failed and same_rule and graded.foreign
 
 
 def talk_file(item):
@@ -430,11 +450,16 @@ def shows_no(item):
 def where_to_read(item, target):
     if item.path.stem == "test_stage1_commands":
         return 'tests/README.md, "The protocol"'
+    if item.path.stem.endswith("_client"):
+        return text.lesson("2.2" if file_stage(item.path) == 2 else "4.8")
     # Who speaks frames finds nothing about them in the first lesson.
     stage = max(file_stage(item.path), 2 if target.framed else 1)
     if shows_no(item):
         return text.what_hurts(stage)
-    return text.lesson(told_in([number for number, _ in cells_of(item)], stage))
+    rows = [number for number, _ in cells_of(item)]
+    if target.resp and set(rows) & set(range(1, 10)) - {2, 4}:
+        return text.lesson("5.3")
+    return text.lesson(read_in(rows, stage))
 
 
 def failure_of(item, call):
@@ -465,7 +490,7 @@ def aftermath(server, clients):
 def pytest_report_teststatus(report):
     """A failure is one, whether it came up in a test or in what the test stands on."""
     if hasattr(report, "graded") and report.failed:
-        return "failed", "F", "FAILED"
+        return AGAIN if report.graded["again"] else "failed", "F", "FAILED"
     return None
 
 
@@ -478,6 +503,8 @@ def pytest_terminal_summary(terminalreporter):
     table = text.stage_table(results)
     terminalreporter.section("stages")
     table += text.skip_lines(results)
+    again = [r.nodeid.partition("[")[2][:-1] for r in terminalreporter.stats.get(AGAIN, [])]
+    table += [f"that rule also fails in: {', '.join(again)}"] if again else []
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]
@@ -485,7 +512,9 @@ def pytest_terminal_summary(terminalreporter):
     if graded.remark:
         terminalreporter.write_line(f"remark: {graded.remark}")
     if graded.foreign and not failures and len(table) > 1:
-        terminalreporter.write_line(text.what_comes_next(graded.targets[0].stage, graded.judges))
+        test = terminalreporter.config.option.keyword
+        line = text.what_comes_next(graded.targets[0].stage, graded.judges, graded.step, test)
+        terminalreporter.write_line(line)
     tell_github(table, failures, terminalreporter.write_line)
 
 
@@ -502,10 +531,12 @@ def tell_github(table, failures, write_line):
 def graded_results(stats):
     """One dict for each test of a server: stage, rule, test, outcome, text."""
     results = []
-    for outcome in ("passed", "failed", "skipped"):
-        for report in stats.get(outcome, []):
+    for category in ("passed", "failed", AGAIN, "skipped"):
+        for report in stats.get(category, []):
             if hasattr(report, "graded"):
-                results.append({**report.graded, "outcome": outcome, "text": str(report.longrepr)})
+                results.append(
+                    {**report.graded, "outcome": report.outcome, "text": str(report.longrepr)}
+                )
     return results
 
 

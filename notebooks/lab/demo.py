@@ -294,8 +294,13 @@ def run_servers():
     """Start the four on their own ports and wait for Ctrl-C."""
     with contextlib.ExitStack() as stack:
         for stage, directory in STAGES.items():
-            stack.enter_context(start_server(stage, port=6400 + stage))
-            print(f"127.0.0.1:{6400 + stage}  {directory.name}", flush=True)
+            port = 6400 + stage
+            try:
+                stack.enter_context(start_server(stage, port=port))
+            except StartError as error:
+                name = directory.name
+                sys.exit(f"servers: {name} does not start; is port {port} taken?  {error}")
+            print(f"127.0.0.1:{port}  {directory.name}", flush=True)
         print("Now try, in another terminal: python3 milestone4_pipelining/client.py PING")
         print("Ctrl-C ends all four.", flush=True)
         signal.pause()

@@ -93,8 +93,9 @@ def find(number, folder=STEPS):
     for step in steps(folder):
         if step.number == str(number):
             return step
-    known = ", ".join(step.number for step in steps(folder))
-    raise HistoryError(f"there is no step {number}; the steps are {known}")
+    known = {step.number[0]: step.number for step in steps(folder)}  # the last of each milestone
+    ends = ", ".join(f"{milestone}.1 to {last}" for milestone, last in known.items())
+    raise HistoryError(f"there is no step {number}; the steps are {ends}")
 
 
 @functools.cache
@@ -197,7 +198,7 @@ def git(*words, cwd=REPOSITORY, **options):
 
 
 def build(folder=STEPS, repository=REPOSITORY):
-    """Make the git repository: a commit for each step, a tag for each milestone."""
+    """Make the git repository: a commit for each step, a tag for each milestone; say so."""
     if repository.exists():
         raise HistoryError(f"{repository} exists already; remove it, or work in it")
     git("init", "--quiet", "--initial-branch=main", str(repository), cwd=ROOT)
@@ -206,6 +207,9 @@ def build(folder=STEPS, repository=REPOSITORY):
     except BaseException:  # Ctrl-C, too: half a history would be in the way of the next one
         shutil.rmtree(repository)
         raise
+    name = repository.name
+    print(f"{name}/: {len(steps(folder))} commits, one for each step; to see one of them:")
+    print(f"git -C {name} show ':/^4.1:'")
 
 
 def commit_steps(folder, repository):
@@ -299,7 +303,7 @@ def check_port(port):
 
 def start(number, directory):
     """Write the program before a step into a folder, and the step's text as TASK.md."""
-    step, directory = find(number), Path(directory)
+    step, directory = find(number), Path(directory).expanduser()  # not every shell does it
     if directory.is_dir() and any(directory.iterdir()):
         raise HistoryError(f"{directory} is not empty; choose another DIR")
     try:

@@ -154,6 +154,29 @@ def test_long_pipeline_with_the_last_request_cut(target, connect):
         client.expect_replies(messages[-1:])
 
 
+# Small replies and the kernel
+
+
+@row(20)
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_no_reply_waits_for_an_acknowledgement(target, connect, together):
+    """Small replies are never held back by the kernel (TCP_NODELAY, a frame is one write)."""
+    client = connect()
+    times = []
+    for _ in range(20):
+        messages = target.messages(together)
+        client.acknowledge_late()
+        times.append(client.timed(messages))
+    slow = sum(seconds > 0.035 for seconds in times)
+    check(
+        slow <= len(times) // 2,
+        f"{slow} of {len(times)} turns took more than 35 ms",
+        "replies that leave at once, not when the client's kernel has acknowledged (40 ms)",
+        "set TCP_NODELAY on accepted sockets, and write header and payload in one call",
+        client,
+    )
+
+
 # Payloads
 
 
@@ -255,26 +278,3 @@ def test_long_unknown_text(target, connect):
     unknown = Message(text, b"-ERR unknown command '%s'" % text[:64])
     client.ask(target.carrying(text) if target.echoes else unknown)
     client.ask(target.message())
-
-
-# Small replies and the kernel
-
-
-@row(20)
-@pytest.mark.parametrize("together", [1, 2, 3])
-def test_no_reply_waits_for_an_acknowledgement(target, connect, together):
-    """Small replies are never held back by the kernel (TCP_NODELAY, a frame is one write)."""
-    client = connect()
-    times = []
-    for _ in range(20):
-        messages = target.messages(together)
-        client.acknowledge_late()
-        times.append(client.timed(messages))
-    slow = sum(seconds > 0.035 for seconds in times)
-    check(
-        slow <= len(times) // 2,
-        f"{slow} of {len(times)} turns took more than 35 ms",
-        "replies that leave at once, not when the client's kernel has acknowledged (40 ms)",
-        "set TCP_NODELAY on accepted sockets, and write header and payload in one call",
-        client,
-    )

@@ -86,6 +86,15 @@ def cell(number, stage):
     return TABLE[number].cells[stage - 1]
 
 
+def read_in(rows, stage):
+    """The step that tells how to keep these rows."""
+    if set(rows) == {2}:
+        return "1.1"
+    if set(rows) == {4} and stage == 2:
+        return "1.3"
+    return told_in(rows, stage)
+
+
 def told_in(rows, stage):
     """The step from which all these rows hold at a stage; START_AND_STOP for none.
 

@@ -351,8 +351,9 @@ class Client:
             self._receive_some()
         if self.inbox:
             self.collect(LINGER)
-            came = self.explain(bytes(self.inbox))
-            self.fail(came, "nothing more, and the connection closed")
+            came = bytes(self.inbox)
+            expected = "nothing more, and the connection closed"
+            self.fail(self.explain(came), expected, hints.for_extra(came))
 
     def collect_all(self, what):
         """Take in whatever comes until the connection ends, without judging it."""

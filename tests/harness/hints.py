@@ -13,11 +13,22 @@ PARTIAL = "send() may take a part of what it is given: the rest has to follow, f
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
+COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
+# Under which wrong word a server with frames was judged.
+FRAMES = {
+    "DIALECT=resp": "it is judged by its frames without DIALECT=resp",
+    "STAGE=2": "that is asked from STAGE=2 on",
+}
+
+
 def for_reply(target, came, reply):
     """A hint for a reply that differs: came has the wire's bytes, reply the payload's."""
+    if re.match(rb".{4}-ERR payload of \d+ bytes", came, re.DOTALL) and not target.framed:
+        other = "DIALECT=resp" if target.resp else "STAGE=2"
+        return f"this reply travels in a frame, with its length in front; {FRAMES[other]}"
     if target.resp:
         return None
-    for guess in (_resp, _error_text, _header, _payload):
+    for guess in (_resp, _unknown_command, _error_text, _header, _payload):
         hint = guess(target, came, reply)
         if hint:
             return hint
@@ -32,6 +43,21 @@ def _resp(target, came, reply):
     return None
 
 
+def _unknown_command(target, came, reply):
+    """A command that the server should know, and says that it does not."""
+    found = re.search(rb"-ERR unknown command '([^']*)", came)
+    if not found or target.echoes or reply.startswith(b"-ERR unknown"):
+        return None
+    name = found[1]
+    if re.match(rb"(\\x[0-9a-f]{2}|[ -~])\\x00\\x00\\x00", name) and target.framed:
+        return "the 4 bytes of the request's header were taken for a part of the command"
+    if name in COMMANDS:
+        return f"the server does not know {name.decode()} yet"
+    if name.upper() in COMMANDS:
+        return f"the server does not know {name.upper().decode()}, or not in small letters"
+    return None
+
+
 def _error_text(target, came, reply):
     """An error is due and one came, in a whole frame, but with another text."""
     text = came
@@ -43,9 +69,7 @@ def _error_text(target, came, reply):
     if text.startswith(b"-ERR payload of -"):
         return "the length is unsigned: it was read as a negative number"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
-        return (
-            "an error is due, but with exactly the expected text; the project's README lists them"
-        )
+        return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
 
 
@@ -96,7 +120,9 @@ def _payload_text(target, text, reply):
     if text == reply[1:] and not target.echoes:
         return "the type byte in front of the payload ($, +, :, _ or -) is missing"
     if text.startswith(b"ECHO ") and not target.echoes:
-        return "this server sends requests back: grade it with --dialect echo"
+        return "this server sends requests back: judge it with DIALECT=echo (--dialect echo)"
+    if target.answer is not None and re.fullmatch(rb"message-\d+", text):
+        return "it does not reply with that text, but sends requests back: DIALECT=echo"
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return "this is the reply to another request: replies were lost, doubled or mixed up"
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
@@ -168,19 +194,21 @@ BY_ROW = {
 }
 
 
-def for_row(rows, stage):
+def for_row(rows, target):
     """What the servers that fail in these rows mostly have in common, or None."""
     if 1 in rows:
-        return TURNS[stage > 1]
+        return None if target.resp else TURNS[target.framed]
     if 5 in rows:
-        return LEFTOVERS[stage]
+        return LEFTOVERS[target.stage]
     return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
 
 
 # By what it sleeps in: hints for an event loop that lets a client wait for ever.
 ASLEEP = {
-    "read": "the server is asleep in read() or recv(): that socket blocks; set O_NONBLOCK on it",
-    "write": "the server is asleep in write() or send(): that socket blocks; set O_NONBLOCK on it",
+    "read": "the server is asleep in read() or recv(), for one client; only poll() may wait, for "
+    "all of them: set O_NONBLOCK on every socket, and keep what has come until it is complete",
+    "write": "the server is asleep in write() or send(), for one client; only poll() may wait, for "
+    "all of them: set O_NONBLOCK on every socket, and keep what was not taken until POLLOUT",
     "poll": "the server is asleep in poll() or the like, and not for this client: is its socket "
     "registered, for POLLIN to read and for POLLOUT while a reply waits to be sent?",
 }
@@ -203,9 +231,16 @@ def for_place(client, clients):
 HEAP = re.compile(r"malloc|free\(\)|realloc|corrupt|double-linked|smashing")
 
 
-def for_ending(status, lines):
-    """A hint for a server that has ended, from its wait status and its last lines."""
+def for_extra(came):
+    """A hint for bytes that came behind the last reply; or None."""
+    return "a line end follows the reply" if came in (b"\n", b"\r\n") else None
+
+
+def for_ending(status, lines, rows=()):
+    """A hint for a server that has ended, from its wait status, last lines, and the rows."""
     number = -status
+    if status > 0 and 6 in rows:
+        return BY_ROW[6]
     if number == signal.SIGABRT:
         if any(HEAP.search(line) for line in lines):
             return ENDINGS[signal.SIGSEGV]

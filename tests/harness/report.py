@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 
 from harness import hints, proc
+from harness.capabilities import STEPS
 from harness.client import Client
 from harness.target import STAGE_NAMES
 
@@ -14,6 +15,7 @@ NEXT = {
     3: "notebooks/04_pipelining.ipynb, then STAGE=4",
     4: "notebooks/06_beyond.ipynb",
 }
+STEPS_OF = {stage: [step for step in STEPS if step[0] == str(stage)] for stage in STAGE_NAMES}
 LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN = 6  # entries of a conversation at each end
 LONGEST_TALK = 2 * SHOWN + 1
@@ -34,13 +36,19 @@ def what_hurts(stage):
 
 def lesson(step):
     """Where to read about a step: the notebook, and the section that has its number."""
-    name = LESSONS[int(step[0])] if step < "4.5" else "05_limits"
+    name = LESSONS[int(step[0])] if step < "4.5" else "05_limits" if step < "5" else "06_beyond"
     return f"notebooks/{name}.ipynb, {step}"
 
 
-def what_comes_next(stage, judges):
+def what_comes_next(stage, judges, step=None, test=None):
+    """The last line of a run without a failure.  test: what TEST= asked for, if it did."""
+    if test:
+        return f"what was asked has no failure; without TEST={test} all of it is asked"
     if judges == "CLIENT":
         return f"the client of stage {stage} has no failure"
+    if step and step != STEPS_OF[stage][-1]:
+        later = STEPS_OF[stage][STEPS_OF[stage].index(step) + 1]
+        return f"step {step} has no failure; next: {lesson(later)}, then STEP={later}"
     return f"stage {stage} has no failure; next: {NEXT[stage]}"
 
 
@@ -89,7 +97,7 @@ def guess(failure, server, rows, clients):
     client = failure.client
     dead = server is not None and not server.alive()
     if dead and (client or not failure.hint):  # whatever else a client saw, that comes first
-        return hints.for_ending(server.process.returncode, server.news().splitlines())
+        return hints.for_ending(server.process.returncode, server.news().splitlines(), rows)
     if server is None:
         return failure.hint
     target = server.target
@@ -119,7 +127,7 @@ def guess(failure, server, rows, clients):
         return found
     if client and client.ended:
         rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
-    return hints.for_row(rows, target.stage)
+    return hints.for_row(rows, target)
 
 
 def conversation(client):

@@ -323,7 +323,7 @@ class _Start:
         words = set(self.server.target.command)
         if not hint and words & SHELL_WORDS:
             hint = "the command runs without a shell; for one, write sh -c '...'"
-        if not hint and self.server.alive() and not any("{port}" in word for word in words):
+        if not hint and not any("{port}" in word for word in words):
             hint = "put {port} into the command, or take the port from PORT in the environment"
         if "ddress already in use" in self.server.stderr():
             hint = "set SO_REUSEADDR on the listening socket before bind()"

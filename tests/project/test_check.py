@@ -54,6 +54,26 @@ def test_a_long_conversation_is_in_a_file():
     assert whole.startswith("-> ")
 
 
+def test_the_cases_of_a_rule_are_one_block_and_a_line():
+    wrong = f"{WRONG} --mistake incr-too-kind"
+    _, printed = check(wrong, STAGE="2", ONLY="", TEST="incr_of_what_is_no_integer")
+    assert len(re.findall(r"^_{2,} test_", printed, re.MULTILINE)) == 1
+    assert re.search(r"^that rule also fails in: stage2-\S+, stage2-", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("asked", "next_one"),
+    [
+        ({"STAGE": "2", "TEST": "one_request_gets"}, "without TEST=one_request_gets"),
+        ({"STEP": "2.2", "TEST": ""}, "next: notebooks/02_framing.ipynb, 2.3, then STEP=2.3"),
+    ],
+)
+def test_success_says_what_comes_next(asked, next_one):
+    status, printed = check(OURS, ONLY="1" if "STEP" in asked else "", **asked)
+    assert status == 0
+    assert next_one in printed
+
+
 def test_skips_are_counted_by_their_reason():
     _, printed = check(OURS.replace("2_framing", "4_pipelining"), STAGE="4", ONLY="1", TEST="idle")
     assert re.search(r"^skipped +\d+: add `--idle-timeout", printed, re.MULTILINE)
@@ -121,7 +141,7 @@ while True:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("127.0.0.1", "stage 1 has no failure"),
+        ("127.0.0.1", "what was asked has no failure"),
         ("0.0.0.0", "remark: the server listens on all addresses"),
         ("127.0.1.1", "the program listens on 127.0.1.1, where"),
         ("::1", "the program listens on ::1, where"),
@@ -139,7 +159,7 @@ def test_a_client_is_judged_too():
     client = f"{sys.executable} {ROOT}/milestone2_framing/client.py --port {{port}}"
     status, printed = check("", STAGE="2", CLIENT=client, TEST="reply")
     assert status == 0, printed
-    assert "the client of stage 2 has no failure" in printed
+    assert "what was asked has no failure" in printed
     status, printed = check("", STAGE="2", CLIENT="true", TEST="late_reply")
     assert status == 2
     assert re.search(r"^repeat: +make check STAGE=2 TEST=test_a_late_reply CLIENT=", printed, re.M)
@@ -151,6 +171,9 @@ def test_a_client_is_judged_too():
         ({"STEP": "2.9"}, "no step 2.9"),
         ({"STEP": "2.2", "STAGE": "3"}, "step 2.2 is one of stage 2, not 3"),
         ({}, "usage: make check"),
+        ({"STAGE": "2", "TEST": "nosuch"}, "nothing that stage 2 is asked for has 'nosuch'"),
+        ({"STEP": "1.1"}, "a server is judged from step 1.3 on"),
+        ({"STAGE": "2", "DIALECT": "foo"}, "DIALECT must be commands, echo or resp"),
     ],
 )
 def test_what_can_not_be_asked_is_told(asked, said):

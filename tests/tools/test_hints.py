@@ -34,6 +34,10 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$good"), b"$good\0morning", "cut at a NUL"),
     (b"+PONG\r\n", b"+PONG", "RESP"),
     (framed(b"-ERR no such thing"), b"-ERR empty command", "exactly the expected text"),
+    (framed(b"-ERR unknown command 'ECHO'"), REPLY, "does not know ECHO yet"),
+    (framed(b"-ERR unknown command 'eChO'"), REPLY, "or not in small letters"),
+    (framed(b"-ERR unknown command 'FLY'"), REPLY, None),
+    (b"-ERR unknown command '\\x11\\x00\\x00\\x00ECHO'", REPLY, "for a part of the command"),
     (framed(b"$hello"), REPLY, None),  # in a right frame, and like nothing that is known
     (framed(b"$good day"), b"$good morning", None),
     (framed(b"+OK"), b"+PONG", None),
@@ -44,6 +48,34 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
 def test_a_wrong_reply(came, reply, word):
     hint = hints.for_reply(TARGET, came, reply)
     assert word in hint if word else hint is None
+
+
+@pytest.mark.parametrize(
+    ("judged", "came", "word"),
+    [
+        (TARGET._replace(stage=1), framed(b"-ERR payload of 9999999 bytes exceeds 1"), "STAGE=2"),
+        (TARGET._replace(dialect="resp"), framed(b"-ERR payload of 99 bytes exceeds 1"), "without"),
+        (TARGET, framed(b"-ERR payload of 9999999 bytes exceeds 1"), None),
+        (TARGET._replace(stage=1), b"-ERR payload of 9999999 bytes exceeds 1", None),
+        (TARGET._replace(answer=b"world"), framed(b"message-17"), "DIALECT=echo"),
+        (TARGET._replace(answer=b"world"), framed(b"moon"), None),
+    ],
+)
+def test_a_server_that_is_judged_as_another_kind(judged, came, word):
+    hint = hints.for_reply(judged, came, judged.answer or REPLY)
+    assert word in hint if word else hint is None
+
+
+@pytest.mark.parametrize(("came", "given"), [(b"\n", True), (b"\r\n", True), (b"\n\n", False)])
+def test_what_comes_behind_the_last_reply(came, given):
+    assert (hints.for_extra(came) is not None) == given
+
+
+@pytest.mark.parametrize(
+    ("status", "rows", "given"), [(1, [6], True), (1, [5], False), (-6, [6], False)]
+)
+def test_an_end_when_a_frame_came_in_pieces(status, rows, given):
+    assert (hints.for_ending(status, [], rows) == hints.BY_ROW[6]) == given
 
 
 @pytest.mark.parametrize(
