@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab import history
+from lab.servers import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 MILESTONES = sorted(ROOT.glob("milestone*"))
@@ -148,3 +150,10 @@ def test_every_command_does_what_the_readme_says(readme, project, environment):
         for process in servers:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_the_number_of_steps_is_that_of_the_history():
+    steps = history.steps()
+    before = sum(step.milestone in STAGES for step in steps)
+    assert f"lie [{before} steps]" in (ROOT / "README.md").read_text()
+    assert f"{len(steps)} small [steps]" in (ROOT / "notebooks/README.md").read_text()
