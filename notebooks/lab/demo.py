@@ -219,8 +219,8 @@ def table_row(cells, widths):
     """Cells of (mark, text) as lines of a table, each cell wrapped in its column."""
     columns = []
     for (mark, text), width in zip(cells, widths):
-        lines = textwrap.wrap(text, width - 6) or [""]
-        columns.append([f"{mark} {lines[0]}".strip(), *("   " + line for line in lines[1:])])
+        words = f"{mark} {text}".strip()
+        columns.append(textwrap.wrap(words, width - 1, subsequent_indent="   "))
     height = max(map(len, columns))
     rows = []
     for i in range(height):
