@@ -20,7 +20,7 @@ from harness import report as text
 from harness.capabilities import STAGES, STEPS, cell, read_in, told_in
 from harness.client import Client
 from harness.failure import Failure, StartError
-from harness.limits import raise_descriptors
+from harness.limits import check_loopback, raise_descriptors
 from harness.marks import ours_only
 from harness.server import Server, stop_all
 from harness.target import MAX_PAYLOAD, Target, own_client, own_target
@@ -544,6 +544,7 @@ def graded_results(stats):
 
 
 def pytest_sessionstart(session):
+    check_loopback()
     raise_descriptors()
     if threading.current_thread() is threading.main_thread():
         # Where it is ignored, the system tells nobody how a program has ended.

@@ -21,7 +21,7 @@ from lab.contenders import milestones, steps
 from lab.observe.trace import bytes_moved, count
 from lab.process import memory_used, open_files_allowed
 from lab.servers import STAGES, StartError, start_server
-from lab.wire import ask, connect, frame, receive_frame
+from lab.wire import UnreachableError, ask, check_loopback, connect, frame, receive_frame
 
 GIVE_UP = 1.0  # seconds without a byte, after which a row says that it hangs
 CLIENTS = 1000
@@ -270,15 +270,6 @@ def run_demo(contenders, promised):
     return wrong
 
 
-def check_loopback():
-    """End the program if nobody can be reached at 127.0.0.1: that is not the servers' fault."""
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            socket.create_connection(listener.getsockname(), GIVE_UP).close()
-    except OSError as error:
-        sys.exit(f"demo: 127.0.0.1 can't be reached ({error.strerror}); try: ip link set lo up")
-
-
 def colors_wanted():
     """Is standard output a terminal that shows colours, and does nobody mind?"""
     asked = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -329,6 +320,8 @@ def main():
         contenders = steps(args.steps) if args.steps else milestones()
         sys.exit(1 if run_demo(contenders, promised=not args.steps) else 0)
     except history.HistoryError as error:
+        sys.exit(f"demo: {error}")
+    except UnreachableError as error:
         sys.exit(f"demo: {error}")
     except StartError as error:
         sys.exit(f"demo: a server did not start: {error}")

@@ -16,7 +16,7 @@ from lab import history
 from lab.contenders import milestones, steps
 from lab.observe.trace import bytes_moved, count
 from lab.servers import STAGES, StartError
-from lab.wire import connect
+from lab.wire import UnreachableError, check_loopback, connect
 
 sys.path.insert(0, str(STAGES[4]))
 from client import format_reply  # noqa: E402  what a client shows
@@ -202,8 +202,9 @@ def main(numbers):
     if any(word.startswith("-") for word in numbers):
         sys.exit("usage: python3 -m lab.play [N.K ...], or make play STEPS='4.1 4.2'")
     try:
+        check_loopback()
         play(steps(numbers) if numbers else milestones())
-    except (history.HistoryError, StartError) as error:
+    except (history.HistoryError, StartError, UnreachableError) as error:
         sys.exit(f"play: {error}")
 
 

@@ -7,6 +7,21 @@ HEADER = struct.Struct("<I")
 SECONDS = 10  # no reply takes longer; past that recv() raises socket.timeout
 
 
+class UnreachableError(Exception):
+    """This machine does not reach itself; the text says what to do."""
+
+
+def check_loopback():
+    """UnreachableError if nobody can be reached at 127.0.0.1: that is not the servers' fault."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            socket.create_connection(listener.getsockname(), SECONDS).close()
+    except OSError as error:
+        raise UnreachableError(
+            f"127.0.0.1 can't be reached ({error.strerror}); try: ip link set lo up"
+        ) from None
+
+
 def frame(payload):
     """The payload (bytes) with its 4-byte little-endian length in front."""
     return HEADER.pack(len(payload)) + payload

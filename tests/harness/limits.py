@@ -1,6 +1,7 @@
 """What a test needs of the system and of a server's design, or else is skipped."""
 
 import resource
+import socket
 
 import pytest
 
@@ -15,6 +16,16 @@ def raise_descriptors():
     wanted = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def check_loopback():
+    """pytest.UsageError if nobody can be reached at 127.0.0.1: that is no server's fault."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            socket.create_connection(listener.getsockname(), 5).close()
+    except OSError as error:
+        reason = f"127.0.0.1 can't be reached ({error.strerror})"
+        raise pytest.UsageError(f"{reason}; try: ip link set lo up") from None
 
 
 def want_descriptors(count):
