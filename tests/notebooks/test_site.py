@@ -383,7 +383,7 @@ location.hash = "#scene=batch&view=both&step=17"; follow(); at();
 DECK = (
     PRESS
     + """
-seen = {steps: steps.length, missing: [], over: [], scrolls: [], at: []};
+seen = {steps: steps.length, missing: [], over: [], scrolls: [], wide: [], at: []};
 const found = new Set();
 press("Home");
 for (let n = 0; n < steps.length; n++) {
@@ -394,6 +394,8 @@ for (let n = 0; n < steps.length; n++) {
     if (piece.getBoundingClientRect().bottom > floor + 1) seen.over.push(told);
     const picture = piece.querySelector(".picture");
     if (piece.classList.contains("high") && !picture) seen.scrolls.push(told);
+    for (const text of piece.querySelectorAll("pre"))
+      if (text.scrollWidth > text.clientWidth + 1 && text.clientWidth) seen.wide.push(told);
   }
   seen.at.push(now + 1);
   press("ArrowRight");
@@ -412,6 +414,7 @@ def test_a_deck_shows_everything_inside_the_screen_and_no_text_scrolls(built, na
     assert seen["missing"] == []
     assert seen["over"] == []
     assert seen["scrolls"] == []
+    assert seen["wide"] == []
     assert seen["at"] == list(range(1, seen["steps"] + 1))
     assert seen["steps"] <= MOST_STEPS
 
