@@ -155,5 +155,5 @@ def test_every_command_does_what_the_readme_says(readme, project, environment):
 def test_the_number_of_steps_is_that_of_the_history():
     steps = history.steps()
     before = sum(step.milestone in STAGES for step in steps)
-    assert f"lie [{before} steps]" in (ROOT / "README.md").read_text()
+    assert f"[{before} steps](notebooks/steps/) lead" in (ROOT / "README.md").read_text()
     assert f"{len(steps)} small [steps]" in (ROOT / "notebooks/README.md").read_text()
