@@ -329,6 +329,16 @@ mistake(
 )
 mistake(
     2,
+    "name-ends-at-nul",
+    "the name of a command is compared up to a NUL, as strcasecmp() does",
+    "test_unknown_command_with_bytes_that_do_not_print",
+    """
+-    name_upper = name.upper()
++    name_upper = name.upper().partition(b"\\0")[0]
+""",
+)
+mistake(
+    2,
     "incr-unbounded",
     "INCR counts beyond 64 bits",
     "test_incr_up_to_the_limit",

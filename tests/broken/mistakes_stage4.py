@@ -206,6 +206,17 @@ mistake(
 )
 mistake(
     4,
+    "idle-waits-for-its-output",
+    "an idle client is closed once its replies have left, which they never do",
+    "test_client_that_reads_nothing_is_closed",
+    """
+-                self.close(conn, f"idle for {self.idle_timeout:g} s")
++                conn.ended = True
++                self.update(conn)
+""",
+)
+mistake(
+    4,
     "idle-zero-is-at-once",
     "an --idle-timeout of 0 closes everybody",
     "test_idle_timeout_of_zero",

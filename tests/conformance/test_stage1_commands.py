@@ -196,6 +196,13 @@ def test_incr_of_what_is_no_integer(target, talk, key, value):
     talk(b"GET " + key, b"$" + value)
 
 
+def test_incr_of_a_very_long_value(target, talk, key):
+    """INCR refuses a value as long as a value can be, and does not take long to see it."""
+    size = target.max_payload if target.framed else 4000
+    value = b"1" * (size - len(b"SET  ") - len(key))
+    talk(b"SET " + key + b" " + value, b"+OK", b"INCR " + key, NOT_AN_INTEGER)
+
+
 def test_wrong_number_of_arguments(target, talk, key):
     """A missing argument is an error that names the command in small letters."""
     talk(b"ECHO", wrong_arguments(b"echo"), b"GET", wrong_arguments(b"get"))
@@ -245,6 +252,7 @@ def test_unknown_command_with_bytes_that_do_not_print(target, talk):
     r"""Bytes outside 0x20-0x7e in an unknown name are shown as \xNN."""
     talk(b"A\x00\x01B", unknown(rb"A\x00\x01B"), b"\x80\x99", unknown(rb"\x80\x99"))
     talk(b"PING\t", unknown(rb"PING\x09"), b"\x19\x10", unknown(rb"\x19\x10"))
+    talk(b"PING\0", unknown(rb"PING\x00"), b"PING\0x", unknown(rb"PING\x00x"))
 
 
 @ours_only

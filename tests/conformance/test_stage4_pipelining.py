@@ -146,22 +146,6 @@ def test_pipelines_of_several_clients(target, connect):
         client.expect_replies(batch)
 
 
-@row(17)
-def test_clients_that_left_are_not_timed_out(target, start, connect):
-    """A client that has left in time is forgotten: no time-out looks for it."""
-    server = start(idle_timeout=0.5)
-    leaving, silent = [connect(server) for _ in range(3)], connect(server)
-    for client in [*leaving, silent]:
-        client.ask(target.message())
-    for client in leaving:
-        client.close()
-    silent.expect_closed()
-    connect(server).ask(target.message())
-    if target.own:
-        lines = server.stderr().splitlines()
-        check(len(lines) == 1, f"on stderr: {lines}", "one line, for the silent client")
-
-
 @row(13, "counted")
 @commands_only
 def test_a_batch_is_answered_in_one_turn(target, start, connect):

@@ -47,6 +47,7 @@ class Client:
         self.replies = 0
         self.ended = None
         self.gave_up = False
+        self.half_closed = False
         self.unanswered = False
         self.largest = 0
         self.largest_reply = 0
@@ -110,12 +111,12 @@ class Client:
 
     # Waiting
 
-    def _wait(self, events, what):
+    def _wait(self, events, what, hint=None):
         """Wait until poll() reports one of `events`; the bits that it did report."""
         self.poller.modify(self.sock, events)
         ready = self.poller.poll(patience() * 1000)
         if not ready:
-            self._timed_out(what)
+            self._timed_out(what, hint)
         return ready[0][1]
 
     def _receive_some(self):
@@ -264,7 +265,7 @@ class Client:
         if self.ended == "EOF":
             how = "the server closed the connection"
         before = f" after {show(bytes(self.inbox))}" if self.inbox else ""
-        hint = hints.for_end(self.target, bytes(self.inbox), reply)
+        hint = hints.for_end(self.target, bytes(self.inbox), reply, self.half_closed)
         self.fail(how + before, expected, hint)
 
     def _wrong_reply(self, reply, what, then=""):
@@ -275,6 +276,10 @@ class Client:
             f"{what}: {self.explain(self.target.reply_wire(reply))}",
             hints.for_reply(self.target, came, reply),
         )
+
+    def unread_by_server(self):
+        """Bytes of requests that have come to the server's kernel and no further; Linux only."""
+        return proc.queues(("127.0.0.1", self.server.port), self.sock.getsockname())[0]
 
     def explain(self, data):
         """Bytes from the wire as text: a header, what it says, and a payload."""
@@ -347,7 +352,8 @@ class Client:
 
     def _expect_end(self):
         while not self.ended and not self.inbox:
-            self._wait(select.POLLIN, "the server to close the connection")
+            hint = hints.NOT_CLOSED if self.half_closed else None
+            self._wait(select.POLLIN, "the server to close the connection", hint)
             self._receive_some()
         if self.inbox:
             self.collect(LINGER)
@@ -373,6 +379,7 @@ class Client:
 
     def half_close(self):
         """Tell the server that no more comes; replies are still read."""
+        self.half_closed = True
         self.note("-> end of stream (we can still read)")
         try:
             self.sock.shutdown(socket.SHUT_WR)

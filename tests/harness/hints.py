@@ -10,6 +10,7 @@ HINT_PATIENCE = 1  # seconds
 LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
 PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
+NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
@@ -130,8 +131,10 @@ def _payload_text(target, text, reply):
     return None
 
 
-def for_end(target, came, reply):
+def for_end(target, came, reply, half_closed=False):
     """A hint for a connection that ended where this reply was due; or None."""
+    if half_closed:
+        return BY_ROW[10]
     wire = target.reply_wire(reply)
     if len(wire) < LONG or not came or not wire.startswith(came):
         return None
@@ -148,9 +151,10 @@ def for_limit(client):
     target, size = client.target, client.largest
     if not client.ended or size < LARGE or size <= client.largest_reply:
         return None
+    exactly = ", which are not too many" if size == target.max_payload else ""
     return (
-        f"a request of {size:,} bytes was on its way, and {target.max_payload:,} are allowed: "
-        "is there a smaller limit, or a buffer that holds less?"
+        f"a request of {size:,} bytes was on its way{exactly}, and {target.max_payload:,} are "
+        "allowed: is there a smaller limit, or a buffer that holds less?"
     )
 
 
@@ -203,6 +207,23 @@ def for_row(rows, target):
     return next((BY_ROW[number] for number in rows if number in BY_ROW), None)
 
 
+# What a server may have written when a call failed, and what it means.
+WRITTEN = {
+    r"Resource temporarily unavailable|EAGAIN|EWOULDBLOCK": "EAGAIN is no error: nothing has come "
+    "yet, or there is no room yet; keep what is left, and go on when poll() says so",
+    r"Bad file descriptor|EBADF": "a descriptor is used that is closed: whose is it, and who has "
+    "closed it?",
+}
+
+
+def for_written(lines):
+    """A hint from the server's last lines; or None."""
+    for pattern, hint in WRITTEN.items():
+        if any(re.search(pattern, line) for line in lines):
+            return hint
+    return None
+
+
 # By what it sleeps in: hints for an event loop that lets a client wait for ever.
 ASLEEP = {
     "read": "the server is asleep in read() or recv(), for one client; only poll() may wait, for "
@@ -211,6 +232,8 @@ ASLEEP = {
     "all of them: set O_NONBLOCK on every socket, and keep what was not taken until POLLOUT",
     "poll": "the server is asleep in poll() or the like, and not for this client: is its socket "
     "registered, for POLLIN to read and for POLLOUT while a reply waits to be sent?",
+    "kept": "the server has read all that came, and is asleep in poll(): does each client have a "
+    "buffer of its own, in which half a request waits for its rest?",
 }
 
 
@@ -239,6 +262,9 @@ def for_extra(came):
 def for_ending(status, lines, rows=()):
     """A hint for a server that has ended, from its wait status, last lines, and the rows."""
     number = -status
+    found = next((line for line in lines if "ERROR: AddressSanitizer" in line), None)
+    if found:
+        return found.partition("ERROR: ")[2].strip()
     if status > 0 and 6 in rows:
         return BY_ROW[6]
     if number == signal.SIGABRT:
@@ -250,7 +276,8 @@ def for_ending(status, lines, rows=()):
 
 ENDINGS = {
     signal.SIGPIPE: "a write to a connection that the client had left: ignore SIGPIPE",
-    signal.SIGSEGV: "a memory error: build with -fsanitize=address and run it again",
+    signal.SIGSEGV: "a memory error, or a recursion without end: build with -fsanitize=address "
+    "and run it again",
     signal.SIGBUS: "a memory error: build with -fsanitize=address and run it again",
     signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
     signal.SIGKILL: "killed: did it run out of memory?",

@@ -1,5 +1,6 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
+import itertools
 import os
 import signal
 from collections import Counter
@@ -121,7 +122,11 @@ def guess(failure, server, rows, clients):
     if client and client.unanswered:
         found = hints.for_place(client, clients)
         if found or asleep == "poll" and target.stage >= 3:
-            return found or hints.ASLEEP[asleep]
+            read_all = not client.unread_by_server()
+            return found or hints.ASLEEP["kept" if read_all and 5 not in rows else asleep]
+    found = hints.for_written(server.news().splitlines()[-LAST_LINES:]) if client else None
+    if found:
+        return found
     found = hints.for_limit(client) if client and 8 not in rows else None
     if found:
         return found
@@ -155,7 +160,11 @@ def last_lines(server):
     lines = server.news().splitlines()
     if not lines and not server.alive():
         lines = server.stdout().splitlines()
-    return "\n".join(f"| {line[:200]}" for line in lines[-LAST_LINES:])
+    report = [n for n, line in enumerate(lines) if "ERROR: AddressSanitizer" in line]
+    if report:  # its end is a legend; its beginning tells what and where
+        lines = lines[report[0] :][:LAST_LINES]
+    told = [(line, len(list(same))) for line, same in itertools.groupby(lines)][-LAST_LINES:]
+    return "\n".join(f"| {line[:200]}" + (f"  ({n} times)" if n > 1 else "") for line, n in told)
 
 
 def death_of(server):

@@ -310,9 +310,12 @@ class _Start:
             self.cpu, self.busy_at = cpu, self.looked_at
         elsewhere = self.other_ports()
         if self.age() > 1 and elsewhere:
+            swapped = socket.htons(self.server.port)
             raise self.error(
                 f"the program listens on port {min(elsewhere)}, not on {self.server.port}",
-                "take the port from {port} in the command, or from PORT in the environment",
+                "that is the port with its two bytes exchanged: htons()"
+                if swapped in elsewhere
+                else "take the port from {port} in the command, or from PORT in the environment",
             )
 
     def other_ports(self):

@@ -104,6 +104,32 @@ def test_an_ended_server(number, lines, word):
     assert word in hints.for_ending(-number, lines)
 
 
+def test_a_report_of_the_address_sanitizer_is_quoted():
+    lines = [
+        "==7==ERROR: AddressSanitizer: stack-overflow on address 0x7ffc",
+        "  f7",
+        "==7==ABORTING",
+    ]
+    assert hints.for_ending(1, lines).startswith("AddressSanitizer: stack-overflow")
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("write: Resource temporarily unavailable", "EAGAIN is no error"),
+        ("read: Bad file descriptor", "a descriptor is used that is closed"),
+        ("127.0.0.1:4711: closed inside a frame", None),
+    ],
+)
+def test_what_a_server_has_written_of_a_failed_call(line, word):
+    hint = hints.for_written(["listening", line])
+    assert word in hint if word else hint is None
+
+
+def test_an_end_where_replies_are_due_to_a_client_that_has_half_closed():
+    assert hints.for_end(TARGET, framed(LONG)[:300], LONG, half_closed=True) == hints.BY_ROW[10]
+
+
 class Inside:
     """What a client that has not left looks like."""
 
