@@ -15,18 +15,13 @@ COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the heade
 
 
 COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
-# Under which wrong word a server with frames was judged.
-FRAMES = {
-    "DIALECT=resp": "it is judged by its frames without DIALECT=resp",
-    "STAGE=2": "that is asked from STAGE=2 on",
-}
 
 
 def for_reply(target, came, reply):
     """A hint for a reply that differs: came has the wire's bytes, reply the payload's."""
     if re.match(rb".{4}-ERR payload of \d+ bytes", came, re.DOTALL) and not target.framed:
-        other = "DIALECT=resp" if target.resp else "STAGE=2"
-        return f"this reply travels in a frame, with its length in front; {FRAMES[other]}"
+        other = "without DIALECT=resp it is" if target.resp else "from STAGE=2 on it is"
+        return f"this reply travels in a frame, with its length in front: {other} judged by that"
     if target.resp:
         return None
     for guess in (_resp, _unknown_command, _error_text, _header, _payload):
