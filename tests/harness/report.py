@@ -18,7 +18,7 @@ NEXT = {
 }
 STEPS_OF = {stage: [step for step in STEPS if step[0] == str(stage)] for stage in STAGE_NAMES}
 LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
-SHOWN = 6  # entries of a conversation at each end
+SHOWN = 4  # entries of a conversation at each end
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
