@@ -85,8 +85,8 @@ class Server:
             else:
                 handle_events(self.fd2conn[fd], events)
 
-        # 4. Clean up.  Connections are closed here and nowhere else: a closed one's
-        # descriptor could be given to a new client while `ready` speaks of the old.
+        # 4. Clean up.  Connections are closed here and nowhere else: no handler has to
+        # reckon with one that is gone, or whose number a newcomer has got.
         for fd, _ in ready:
             conn = self.fd2conn.get(fd)
             if conn and wanted_events(conn) != conn.registered:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import report as text
-from harness.capabilities import STAGES, STEPS, cell, read_in, told_in
+from harness.capabilities import NOTHING_NEW, STAGES, STEPS, cell, read_in, told_in
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.limits import check_loopback, raise_descriptors
@@ -59,6 +59,7 @@ def pytest_configure(config):
         "frames_only: not asked of a server that speaks RESP",
         "ours_only: not asked of somebody else's server",
         "gate: when it fails, the others are not run",
+        "since(step): asked for from that step on, earlier than the row as a whole",
     ):
         config.addinivalue_line("markers", line)
     config.graded = Graded(config)
@@ -208,9 +209,14 @@ def applies(graded, function, path, target):
     if ours_only.mark in marks and not (target.own or graded.as_ours):
         return False
     rows = [mark.args for mark in marks if mark.name == "row"]
-    if any(cell(number, target.stage) != wanted for number, wanted in rows):
+    stage = target.stage
+    if graded.step in NOTHING_NEW:  # it is asked for what the stage before could do
+        stage -= 1
+    if stage < file_stage(path) or any(cell(number, stage) != wanted for number, wanted in rows):
         return False
-    return not graded.step or told_in([number for number, _ in rows], target.stage) <= graded.step
+    earlier = [mark.args[0] for mark in marks if mark.name == "since"]
+    numbers = [number for number, _ in rows]
+    return not graded.step or min([told_in(numbers, stage), *earlier]) <= graded.step
 
 
 def pytest_generate_tests(metafunc):
@@ -456,9 +462,9 @@ def where_to_read(item, target):
     stage = max(file_stage(item.path), 2 if target.framed else 1)
     if shows_no(item):
         return text.what_hurts(stage)
-    if item.path.stem.endswith("write_path"):
-        stage = min(target.stage, 3)  # where writing is told anew
     rows = [number for number, _ in cells_of(item)]
+    if item.path.stem.endswith("write_path") or rows == [8]:
+        stage = min(target.stage, 3)  # where writing is told anew, and the last words
     if target.resp and set(rows) & set(range(1, 10)) - {2, 4}:
         return text.lesson("5.3")
     return text.lesson(read_in(rows, stage))

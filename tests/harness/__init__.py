@@ -21,7 +21,7 @@ start    start(descriptors=None, idle_timeout=None, port=None): a server of the
 
 from harness.client import Client
 from harness.failure import Failure, StartError, check
-from harness.marks import commands_only, frames_only, gate, ours_only, row
+from harness.marks import commands_only, frames_only, gate, ours_only, row, since
 from harness.server import Server, pick_port
 from harness.target import Message, Target, numbers
 
@@ -40,4 +40,5 @@ __all__ = [
     "ours_only",
     "pick_port",
     "row",
+    "since",
 ]

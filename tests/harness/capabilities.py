@@ -78,6 +78,7 @@ TABLE = {
 STAGES = (1, 2, 3, 4)
 LAST = {1: 8, 2: 4, 3: 8, 4: 8}  # the last step of each stage
 STEPS = [f"{stage}.{place}" for stage in STAGES for place in range(1, LAST[stage] + 1)]
+NOTHING_NEW = ("3.1", "3.2")  # steps without a visible effect, before a stage breaks and mends
 START_AND_STOP = "1.5"  # the step of what is no row: the command line, signals
 
 

@@ -8,6 +8,11 @@ frames_only = pytest.mark.frames_only  # about our own protocol, not about that 
 gate = pytest.mark.gate  # without this nothing else can work
 
 
+def since(step):
+    """The step from which a test is asked for, where its row as a whole comes later."""
+    return pytest.mark.since(step)
+
+
 def row(number, cell="yes"):
     """The row of tests/harness/capabilities.py that a test checks.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import proc
+from lab import history
 
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = f"{sys.executable} {ROOT}/tests/broken/server.py --stage 2 --port {{port}}"
@@ -85,6 +86,16 @@ def test_a_step_asks_for_what_the_course_has_by_then():
     status, printed = check(mistake, STEP="2.3", ONLY="1")
     assert status == 2
     assert "notebooks/02_framing.ipynb, 2.3" in printed
+
+
+@pytest.mark.parametrize(
+    ("step", "program", "status"),
+    [("3.2", "3.4", 2), ("3.3", "3.2", 2), ("3.3", "3.3", 0), ("3.2", "3.2", 0)],
+)
+def test_a_step_is_asked_for_its_idea_or_for_what_it_leaves_alone(step, program, status):
+    with history.folder_of(program) as folder:
+        server = f"{sys.executable} {folder}/server.py --port {{port}}"
+        assert check(server, STEP=step)[0] == status
 
 
 def test_strict_asks_for_start_and_stop_too():
