@@ -105,7 +105,7 @@ def answer(conn):
 def try_one_request(conn):
     """Answer the first request in `incoming`, if all of it is there.
 
-    Returns True if a reply went to `replies`, False if bytes are missing: that
+    Returns True if a request was answered, False if bytes are missing: that
     is no error, more will come.  Raises FrameError for a length over the limit.
     """
     incoming = conn.incoming
