@@ -3,6 +3,7 @@
 from harness import commands_only, gate, numbers, row
 
 ROUNDS = 20
+FEW_DESCRIPTORS = 10  # fewer than the clients that wait
 
 
 @gate
@@ -155,3 +156,17 @@ def test_clients_at_once_are_served_one_by_one(target, connect):
         if number == 1:
             clients[-1].expect_nothing()
         client.close()
+
+
+@row(11, "no")
+@row(18, "no")
+def test_a_crowd_waits_for_the_first(target, start, connect):
+    """One that serves its clients in turn needs few descriptors: all clients but one wait."""
+    server = start(descriptors=FEW_DESCRIPTORS)
+    first, *others = [connect(server) for _ in range(ROUNDS)]
+    first.ask(target.message())
+    for client, message in zip(others, target.messages(len(others))):
+        client.send_requests([message])
+    others[0].expect_nothing(0.2)
+    for client in others:
+        client.expect_nothing(0.01)
