@@ -503,7 +503,7 @@ def pytest_report_teststatus(report):
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # to come last
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, exitstatus):
     yield
     results = graded_results(terminalreporter.stats)
     if not results:
@@ -519,7 +519,7 @@ def pytest_terminal_summary(terminalreporter):
     graded = terminalreporter.config.graded
     if graded.remark:
         terminalreporter.write_line(f"remark: {graded.remark}")
-    if graded.foreign and not failures and len(table) > 1:
+    if graded.foreign and exitstatus == pytest.ExitCode.OK and len(table) > 1:
         test = terminalreporter.config.option.keyword
         line = text.what_comes_next(graded.targets[0].stage, graded.judges, graded.step, test)
         terminalreporter.write_line(line)

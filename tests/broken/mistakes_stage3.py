@@ -26,6 +26,37 @@ mistake(
 )
 mistake(
     3,
+    "newcomers-at-the-tick",
+    "whoever connects is let in at the next tick, one each time",
+    "test_a_request_is_taken_when_it_comes",
+    """
+             if fd == self.listener.fileno():
+-                while self.handle_accept():
+-                    pass
++                continue
+
+             self.next_tick = now + self.period
++            self.handle_accept()
+""",
+)
+mistake(
+    3,
+    "poll-index-off-by-one",
+    "each connection gets the events of the one before it",
+    "test_one_request_gets_one_reply",
+    """
+         ready = self.poller.poll(self.period * 1000)
++        entries, conns = [self.listener.fileno(), *self.fd2conn], list(self.fd2conn.values())
++        for fd, conn in zip(entries, conns):
++            if fd in dict(ready):
++                self.serve(conn, dict(ready)[fd])
+
+-            else:
+-                self.serve(self.fd2conn[fd], events)
+""",
+)
+mistake(
+    3,
     "blocks-inside-frame",
     "a frame once begun is waited for",
     "test_client_is_served_while_another_has_sent_half_a_frame",
@@ -118,6 +149,17 @@ mistake(
     """
 -    except BlockingIOError:
 +    except ZeroDivisionError:
+""",
+)
+mistake(
+    3,
+    "pollout-never-asked-for",
+    "what send() did not take waits for the client's next request",
+    "test_late_reader_of_the_largest_reply",
+    """
+-    if conn.outgoing:
+-        events |= select.POLLOUT
+     return events
 """,
 )
 mistake(

@@ -35,6 +35,8 @@ SHOWN = [
     "one-reply-a-batch",
     "view-after-consume",
     "idle-mid-frame-kept",
+    "newcomers-at-the-tick",
+    "poll-index-off-by-one",
 ]
 
 

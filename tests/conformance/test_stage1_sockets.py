@@ -1,8 +1,12 @@
 """Connections, and requests and replies in turn, whatever the wire."""
 
-from harness import commands_only, gate, numbers, row
+import pytest
+from harness import check, commands_only, gate, numbers, proc, row
 
 ROUNDS = 20
+NEWCOMERS = 5
+LOOK = 0.01  # seconds between two looks at a server
+LOOKS, OVERSLEPT = 20, 5
 FEW_DESCRIPTORS = 10  # fewer than the clients that wait
 
 
@@ -11,6 +15,39 @@ FEW_DESCRIPTORS = 10  # fewer than the clients that wait
 def test_one_request_gets_one_reply(target, connect):
     """One request gets one reply."""
     connect().ask(target.message())
+
+
+@gate
+@row(1)
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux's /proc")
+def test_a_request_is_taken_when_it_comes(target, server, connect):
+    """A request is taken when it comes: meanwhile the server neither sleeps nor does other work."""
+    # One that looks round once a second passes all other tests, in an hour.
+    doing = [doing_while_a_request_waits(server, connect(), target) for _ in range(NEWCOMERS)]
+    check(
+        None in doing,
+        f"{NEWCOMERS} requests in turn waited in the kernel, while the server was {doing[-1]}",
+        "a server that sleeps until something comes, and then takes that",
+        "only poll() waits, for the listener and all clients; what it reports is handled at once"
+        if target.stage >= 3
+        else "accept() and recv() wait by themselves: no sleep(), no look now and then",
+    )
+
+
+def doing_while_a_request_waits(server, client, target):
+    """What the server did while it had not read the request; None: it came to it at once."""
+    message = target.message()
+    before, asleep = server.cpu_seconds(), 0
+    client.send_requests([message])
+    for _ in range(LOOKS):
+        client.collect(LOOK)
+        if client.inbox or not client.unread_by_server():
+            break
+        asleep += server.in_state("S")
+    used = server.cpu_seconds() - before
+    client.expect_replies([message])
+    client.close()
+    return "asleep" if asleep >= OVERSLEPT else "busy" if used >= OVERSLEPT * LOOK else None
 
 
 @row(1)

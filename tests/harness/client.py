@@ -255,7 +255,8 @@ class Client:
         self.poller.modify(self.sock, select.POLLIN)
         if not self.poller.poll(patience() * 1000):
             if self.inbox:
-                self._wrong_reply(reply, what, f", then nothing for {patience():g} s")
+                hint = hints.for_part(self.target, bytes(self.inbox), reply)
+                self._wrong_reply(reply, what, f", then nothing for {patience():g} s", hint)
             self.unanswered = True
             self._timed_out(expected, None if first else hints.LEFTOVERS[self.target.stage])
         self._receive_some()
@@ -268,13 +269,13 @@ class Client:
         hint = hints.for_end(self.target, bytes(self.inbox), reply, self.half_closed)
         self.fail(how + before, expected, hint)
 
-    def _wrong_reply(self, reply, what, then=""):
+    def _wrong_reply(self, reply, what, then="", hint=None):
         self.collect(LINGER)
         came = bytes(self.inbox)
         self.fail(
             self.explain(came) + then,
             f"{what}: {self.explain(self.target.reply_wire(reply))}",
-            hints.for_reply(self.target, came, reply),
+            hint or hints.for_reply(self.target, came, reply),
         )
 
     def unread_by_server(self):
@@ -282,11 +283,12 @@ class Client:
         return proc.queues(("127.0.0.1", self.server.port), self.sock.getsockname())[0]
 
     def explain(self, data):
-        """Bytes from the wire as text: a header, what it says, and a payload."""
+        """Bytes from the wire as text: a header, what it says, a payload, and what follows."""
         if not self.target.framed or len(data) < 4:
             return show(data)
-        length = self.target.read_length(data)
-        return f"header {data[:4].hex(' ')} = length {length}, then {show(data[4:])}"
+        end = 4 + self.target.read_length(data)
+        behind = f", and behind that {show(data[end:])}" if data[end:] else ""
+        return f"header {data[:4].hex(' ')} = length {end - 4}, then {show(data[4:end])}{behind}"
 
     def collect(self, seconds):
         """Take in whatever comes within that time, without judging it."""

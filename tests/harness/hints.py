@@ -121,9 +121,22 @@ def _payload_text(target, text, reply):
         return "it does not reply with that text, but sends requests back: DIALECT=echo"
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return "this is the reply to another request: replies were lost, doubled or mixed up"
+    if re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
+        return (
+            "another frame's bytes stand where the reply's should: does the buffer move on, or is "
+            "it filled again, before the request was taken out of it?"
+        )
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
         return PARTIAL
     return None
+
+
+def for_part(target, came, reply):
+    """A hint for a reply of which only the beginning came; or None."""
+    wire = target.reply_wire(reply)
+    if len(wire) < LONG or not wire.startswith(came):
+        return None
+    return PARTIAL if target.stage < 3 else f"{PARTIAL}; ask poll() for POLLOUT until all is sent"
 
 
 def for_end(target, came, reply, half_closed=False):
@@ -171,7 +184,8 @@ LEFTOVERS = {
     1: None,
     2: "what a read took beyond its frame belongs to the next one: read no more than is missing",
     3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
-    4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent",
+    4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent, "
+    "for which poll() is asked for POLLOUT",
 }
 # By whether there are frames: how a server and its client take turns.
 TURNS = {
@@ -230,6 +244,10 @@ ASLEEP = {
     "kept": "the server has read all that came, and is asleep in poll(): does each client have a "
     "buffer of its own, in which half a request waits for its rest?",
 }
+NEVER_ASLEEP = (
+    "the server was busy all the while: poll() reports something that nobody handles; does each "
+    "entry lead to its own connection, and is every event handled or switched off?"
+)
 
 
 def for_place(client, clients):

@@ -4,6 +4,7 @@ A server may be more than one process (a shell around it, a child for each
 client); all that it starts share the session in which the suite started it.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -21,9 +22,9 @@ if hasattr(os, "sysconf"):
     PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def _stat(pid):
-    """The fields of /proc/PID/stat after the name: state, ppid, pgrp, session..."""
-    return (PROC / pid / "stat").read_text(errors="replace").rpartition(")")[2].split()
+def _stat(folder):
+    """The fields of a process's or thread's stat after the name: state, ppid, pgrp, session..."""
+    return (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def processes(session):
@@ -32,7 +33,7 @@ def processes(session):
     for entry in os.listdir(PROC):
         if entry.isdigit():
             try:
-                fields = _stat(entry)
+                fields = _stat(PROC / entry)
             except OSError:
                 continue  # it ended while we looked
             if int(fields[3]) == session and fields[0] not in "ZX":
@@ -145,6 +146,16 @@ def workers(session):
     parents = {int(fields[1]) for fields in found.values()}
     busy = [fields for pid, fields in found.items() if pid not in parents or len(found) == 1]
     return sum(int(fields[17]) for fields in busy)
+
+
+def states(session):
+    """The states of all threads of a session, as letters of proc(5): R runs, S sleeps..."""
+    found = set()
+    for pid in processes(session):
+        for thread in (PROC / str(pid)).glob("task/*"):
+            with contextlib.suppress(OSError):  # it ended while we looked
+                found.add(_stat(thread)[0])
+    return found - set("ZX")
 
 
 # By processor: the numbers of the system calls in which a server mostly sleeps.

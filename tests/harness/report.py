@@ -8,6 +8,7 @@ from collections import Counter
 from harness import hints, proc
 from harness.capabilities import STEPS
 from harness.client import Client
+from harness.pressure import BUSY, busy_share
 from harness.target import STAGE_NAMES
 
 NEXT = {
@@ -105,6 +106,8 @@ def guess(failure, server, rows, clients):
     asleep = proc.asleep_in(server.session) if client and client.gave_up else None
     if asleep in ("read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
+    if client and client.gave_up and target.stage >= 3 and is_busy(server):
+        return hints.NEVER_ASLEEP
     if failure.hint:
         return failure.hint
     if (
@@ -132,7 +135,14 @@ def guess(failure, server, rows, clients):
         return found
     if client and client.ended:
         rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
+    if client and client.inbox and target.stage >= 3:
+        rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
     return hints.for_row(rows, target)
+
+
+def is_busy(server):
+    """Does it use the processor, though we wait for it?  False where nobody can tell."""
+    return proc.USABLE and busy_share(server) > BUSY
 
 
 def conversation(client):

@@ -184,8 +184,8 @@ class Server:
             raise Failure(f"still running after {seconds} s", "the program to end") from None
 
     def in_state(self, letter):
-        """Are all its processes in this state of proc(5): R runs, S sleeps, T is stopped?"""
-        return all(fields[0] == letter for fields in proc.processes(self.session).values())
+        """Are all its threads in this state of proc(5): R runs, S sleeps, T is stopped?"""
+        return proc.states(self.session) == {letter}
 
     def remark(self):
         """What may be meant otherwise, but is no mistake, as text; or None."""

@@ -29,6 +29,7 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(REPLY + b"\0"), REPLY, "NUL"),
     (framed(REPLY + framed(b"ECHO message-3518")), REPLY, "one read may bring more than one"),
     (framed(REPLY + b"xyz"), REPLY, "more bytes than the reply has"),
+    (framed(b"$2-Z\0\0\0ECHO x"), b"$message-3517", "another frame's bytes"),
     (framed(b"message-3517"), REPLY, "type byte"),
     (framed(b"$good"), b"$good morning", "cut at a space"),
     (framed(b"$good"), b"$good\0morning", "cut at a NUL"),
@@ -78,15 +79,21 @@ def test_an_end_when_a_frame_came_in_pieces(status, rows, given):
     assert (hints.for_ending(status, [], rows) == hints.BY_ROW[6]) == given
 
 
-@pytest.mark.parametrize(
-    ("came", "given"),
-    [
-        (framed(LONG)[:300], True),
-        (b"", False),  # not a byte of it: then it was not the writing
-        (framed(REPLY), False),
-        (framed(LONG[::-1])[:300], False),
-    ],
-)
+PARTS = [
+    (framed(LONG)[:300], True),
+    (framed(REPLY), False),
+    (framed(LONG[::-1])[:300], False),
+]
+
+
+@pytest.mark.parametrize(("came", "given"), PARTS)
+def test_a_large_reply_that_is_never_completed(came, given):
+    assert (hints.for_part(TARGET, came, LONG) == hints.PARTIAL) is given
+    assert ("POLLOUT" in str(hints.for_part(TARGET._replace(stage=3), came, LONG))) is given
+
+
+# Not a byte of it: then it was not the writing.
+@pytest.mark.parametrize(("came", "given"), [*PARTS, (b"", False)])
 def test_an_end_inside_a_large_reply(came, given):
     assert (hints.for_end(TARGET, came, LONG) == hints.PARTIAL) is given
 
