@@ -59,7 +59,7 @@ start: export DIR := $(DIR)
 start:
 	@if [ -z "$$STEP" ] || [ -z "$$DIR" ]; then \
 	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
-	@$(LAB) $(PYTHON) -m lab.history start "$$STEP" "$$DIR"
+	@$(LAB) $(PYTHON) -m lab.lessons.task "$$STEP" "$$DIR"
 
 # Some Debians have venv without pip, others neither; then pip installs from outside.
 $(VENV_PYTHON):

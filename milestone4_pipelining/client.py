@@ -28,7 +28,7 @@ except ImportError:
 
 DEFAULT_PORT = 6404
 READ_SIZE = 64 * 1024  # bytes of input that are taken at a time
-WINDOW = 16  # such batches that may wait for their replies
+WINDOW = 16  # batches of READ_SIZE that may wait for their replies
 ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 

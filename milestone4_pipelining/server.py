@@ -115,7 +115,7 @@ class Server:
         for fd, conn in list(self.fd2conn.items()):
             if now - conn.last_active < self.idle_timeout:
                 continue
-            # Bytes may have come while we were busy; a little room poll() does not tell.
+            # Bytes may have come while we were busy; poll() does not report a little room.
             handle_events(conn, select.POLLIN)
             handle_events(conn, select.POLLOUT)
             if now - conn.last_active >= self.idle_timeout and not conn.is_done():

@@ -3,7 +3,6 @@
     python3 -m lab.history build             history/, a git repository of all steps
     python3 -m lab.history save              write the patches and the four milestones from it
     python3 -m lab.history run 4.2 [PORT]    run the server of a step
-    python3 -m lab.history start 3.3 DIR     write what there is before a step, and the task
 
 A step N.K is `notebooks/steps/N/K-title.patch`, as `git format-patch` writes it: a subject,
 a few lines, and the diff of one program whose files lie at the root.  The last step of
@@ -301,29 +300,12 @@ def check_port(port):
             ) from None
 
 
-def start(number, directory):
-    """Write the program before a step into a folder, and the step's text as TASK.md."""
-    step, directory = find(number), Path(directory).expanduser()  # not every shell does it
-    if directory.is_dir() and any(directory.iterdir()):
-        raise HistoryError(f"{directory} is not empty; choose another DIR")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror.lower()
-        raise HistoryError(f"cannot make {directory}: {reason}; choose another DIR") from None
-    write(files_before(number), directory)
-    task = f"# Step {step.number}: {step.title}\n\n{step.text}\n"
-    (directory / "TASK.md").write_text(task, encoding="utf-8")
-    print(f"{directory}: the program before step {step.number}, and TASK.md")
-
-
 def main(words):
     # Each with the number of words that it takes.
-    actions = {"build": (build, 0, 0), "save": (save, 0, 0)}
-    actions.update(run=(run, 1, 2), start=(start, 2, 2))
+    actions = {"build": (build, 0, 0), "save": (save, 0, 0), "run": (run, 1, 2)}
     action, least, most = actions.get(words[0] if words else None, (None, 0, 0))
     if action is None or not least <= len(words) - 1 <= most:
-        print("usage: python3 -m lab.history build | save | run N.K [PORT] | start N.K DIR")
+        print("usage: python3 -m lab.history build | save | run N.K [PORT]")
         sys.exit(2)
     try:
         sys.exit(action(*words[1:]))

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from harness import capabilities
 from lab import history, wire
+from lab.lessons import task
 from lab.observe import trace
 from lab.servers import STAGES, ServerProcess, StartError
 
@@ -371,9 +373,9 @@ def test_a_change_of_an_early_step_reaches_all_later_ones(tmp_path):
         assert "somebody@example.org" not in patch.read_text()
 
 
-def run_lab(*words, **options):
+def run_lab(*words, module="lab.history", **options):
     return subprocess.run(
-        [sys.executable, "-m", "lab.history", *words],
+        [sys.executable, "-m", module, *words],
         cwd=history.ROOT / "notebooks",
         capture_output=True,
         text=True,
@@ -382,12 +384,26 @@ def run_lab(*words, **options):
     )
 
 
+def start_from(*words):
+    return run_lab(*words, module="lab.lessons.task")
+
+
 def test_start_gives_the_program_before_a_step_and_the_task(tmp_path):
-    assert run_lab("start", "3.4", str(tmp_path / "mine")).returncode == 0
+    assert start_from("3.4", str(tmp_path / "mine")).returncode == 0
     files = {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()}
-    task = files.pop("TASK.md")
+    text = files.pop("TASK.md")
     assert files == history.files_at("3.3")
-    assert task.startswith("# Step 3.4: ") and history.find("3.4").text in task
+    assert text.startswith("# Step 3.4: Conn")
+    for told in ("**Look at**", "**Predict.**", "`fd2conn` leads from", "make check STEP=3.4 "):
+        assert text.count(told) == 1
+    assert "`recv()` took both" not in text  # the answer
+
+
+@pytest.mark.parametrize("step", history.steps(), ids=lambda step: step.number)
+def test_each_step_has_a_task(step):
+    text = "\n\n".join(task.parts_of(step, Path("mine")))
+    assert text.startswith(f"# Step {step.number}: ") and len(text.split()) > 50
+    assert "details" not in text and "\n## " not in text
 
 
 @pytest.mark.parametrize(
@@ -396,8 +412,6 @@ def test_start_gives_the_program_before_a_step_and_the_task(tmp_path):
         (["run", "9.9"], "there is no step 9.9"),
         (["run", "4.2", "99999"], "'99999' is no port"),
         (["run", "4.2", "x"], "'x' is no port"),
-        (["start", "4.2", "."], "is not empty"),
-        (["start", "4.2", "README.md"], "cannot make README.md: file exists"),
         (["save"], "make history"),
     ],
 )
@@ -410,7 +424,22 @@ def test_a_mistake_is_told_in_one_line(words, said):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [[], ["walk"], ["run"], ["start", "3.4"], ["build", "x"]])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["9.9", "mine"], "there is no step 9.9"),
+        (["4.2", "."], "is not empty"),
+        (["4.2", "README.md"], "cannot make README.md: file exists"),
+    ],
+)
+def test_a_mistake_at_a_start_is_told_in_one_line(words, said):
+    done = start_from(*words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["walk"], ["run"], ["build", "x"]])
 def test_wrong_words_are_answered_with_the_usage(words):
     done = run_lab(*words)
     assert (done.returncode, done.stderr) == (2, "")

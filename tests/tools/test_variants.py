@@ -64,6 +64,17 @@ def test_a_changed_server_runs_and_the_milestone_stays_as_it_is(stage):
     assert (STAGES[stage] / "app.py").read_bytes() == before
 
 
+def misspelt(message):
+    return mesage  # noqa: F821
+
+
+def test_a_changed_server_that_ends_says_why():
+    with pytest.raises(ConnectionError, match="the server has ended: NameError: .*'mesage'"):
+        with variants.changed_server(4, {"app.py::ping": misspelt}) as server:
+            with connect(server.port) as sock:
+                ask(sock, b"PING")
+
+
 def raise_(error):
     raise error
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import shutil
+import subprocess
 import tempfile
 import textwrap
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from lab.observe.trace import start_traced_server
 from lab.servers import STAGES
+
+DYING_SECONDS = 1  # from the end of its connections to the end of a server
 
 
 def find_function(source, symbol):
@@ -50,12 +53,21 @@ def changed_server(stage, changes, *options, **tracing):
     """Run the server of milestone `stage` with functions replaced and calls traced.
 
     changes: see changed_copy(); the rest: see lab.observe.trace.start_traced_server().
+    Where a connection is lost because the server has ended, ConnectionError has its last line.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, STAGES[stage].name)
         changed_copy(stage, changes, copy)
         with start_traced_server(copy / "server.py", *options, **tracing) as server:
-            yield server
+            try:
+                yield server
+            except ConnectionError as error:
+                try:
+                    server.process.wait(DYING_SECONDS)
+                except subprocess.TimeoutExpired:
+                    raise error from None  # only the connection has ended
+                *_, last = ["without a word", *server.stderr().splitlines()]
+                raise ConnectionError(f"the server has ended: {last}") from None
 
 
 def require(condition, message):

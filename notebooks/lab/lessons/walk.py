@@ -29,6 +29,7 @@ FRAME_STYLE = "font-family:monospace;line-height:1.4;overflow-x:auto"
 STYLES = {"+": "color:#0b5394;background:#dceaf9", "-": "color:#8a3b00;background:#fbe9d9"}
 PAGE_ROWS = 24  # what a slide shows of code, in a size that one can read
 BETWEEN = "@"  # the sign of a line that stands for code that is not shown
+ASIDE = re.compile(r"import |from |DEFAULT_PORT = |$")  # a change of such lines alone has no idea
 
 # One call of walk() in a notebook.  names: the parts, () for all; cell: the number that
 # Jupyter shows; prose: the markdown cells in front of it.
@@ -153,6 +154,11 @@ class Drawing:
     def rows(self):
         return self.page
 
+    def is_aside(self):
+        """Does it change nothing but imports and the port?  Slides leave it out."""
+        changed = [line for sign, line in self.page if sign in STYLES]
+        return all(ASIDE.match(line) for line in changed)
+
     def __repr__(self):
         rows = (
             f"{sign} {line}".strip() if not sign else f"{sign} {line}" for sign, line in self.rows()
@@ -171,7 +177,8 @@ class Drawing:
                 if sign in ("", BETWEEN)
                 else text
             )
-        return f'<pre style="{FRAME_STYLE}">' + "\n".join(rows) + "</pre>"
+        kind = ' class="aside"' if self.is_aside() else ""
+        return f'<pre{kind} style="{FRAME_STYLE}">' + "\n".join(rows) + "</pre>"
 
 
 def draw(number, pin, *names):
@@ -205,7 +212,7 @@ def read_claims(path):
     claims, number, prose = [], 0, ""
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
         if cell["cell_type"] == "markdown":
-            prose += "" if is_notes(cell) else cell_text(cell) + "\n"
+            prose += "" if is_notes(cell) else cell_text(cell) + "\n\n"
             continue
         number += 1
         if "walk(" in cell_text(cell):  # other cells may hold what is no plain Python

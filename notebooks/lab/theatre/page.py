@@ -42,8 +42,8 @@ DRAWABLE = {"SMALL": 64}  # bytes that an empty Buffer keeps: 512 would not fit 
 SCENES = {
     "batch": {
         "title": "a batch",
-        "note": "Five requests arrive together. Milestone 3: one loop for each, and the rest is "
-        "copied each time. Milestone 4: one loop, no copy. (A Buffer has 64 bytes here, not 512.)",
+        "note": "Five requests arrive together. Watch how often each loop turns, and what is "
+        "copied. (A Buffer has 64 bytes here, not 512.)",
         "still": 19,
         "constants": {},
         "moves": [[["a", "connect", None]], [["a", "send", BATCH]], [["a", "close"]]],

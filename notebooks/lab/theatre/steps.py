@@ -216,7 +216,7 @@ class Steps:
         if last.phase == SET_UP:
             count = plural(len(self.interest), "descriptor")
             made = f"A poll set is built from the flags: {count}."
-            last.say = made if self.anew else "The poll set is made once, before the first loop."
+            last.say = made if self.anew else "The poll set is made once, before the first turn."
             if fd != self.listener:
                 last.call += f", ({fd}, {event_names(events)})"
         else:
@@ -232,7 +232,7 @@ class Steps:
         answer = ", ".join(f"{fd}: {event_names(events)}" for fd, events in ready) or "nothing"
         reasons = ", and ".join(self.reason(fd, events) for fd, events in ready)
         say = reasons or "time is up, and nobody has come"
-        self.step(WAIT, f"poll() → {answer}", f"Loop {self.loop}: {say}.", is_poll=True)
+        self.step(WAIT, f"poll() → {answer}", f"Turn {self.loop}: {say}.", is_poll=True)
 
     def reason(self, fd, events):
         """Why poll() returned this descriptor, in words."""

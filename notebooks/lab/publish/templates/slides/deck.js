@@ -13,6 +13,8 @@ let began = 0;  // when it was opened, in milliseconds
 
 for (const piece of document.querySelectorAll(".prose:not(.notes), .code > *"))
   piece.classList.add("piece");
+// What a step changes in imports and ports is on the notebook's page.
+for (const aside of document.querySelectorAll("pre.aside")) aside.closest(".piece").remove();
 
 // Further screens of a slide, and slides without a heading, say at their top what they belong to.
 let title = "";
@@ -110,6 +112,9 @@ function show(n) {
     piece.classList.toggle("away", place < 0);
     piece.classList.toggle("later", place >= shown);
   }
+  // In the theatre the keys step through its scene; at its ends it hands them back.
+  const theatre = screen[shown - 1].querySelector("iframe");
+  if (theatre) theatre.focus(); else window.focus();
   tellSpeaker();
   document.getElementById("count").textContent = now + 1 + " / " + steps.length;
   history.replaceState(null, "", "#" + (now + 1));
@@ -172,6 +177,7 @@ function onKey(event) {
   else if (keys[event.key]) { event.preventDefault(); show(go[keys[event.key]]()); }
 }
 addEventListener("keydown", onKey);
+addEventListener("message", (event) => { if (event.data in go) show(go[event.data]()); });
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1), 10) - 1 || 0));
 addEventListener("resize", layOut);
 addEventListener("toggle", layOut, true);  // of a <details>: it has become higher
