@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import report as text
-from harness.capabilities import NOTHING_NEW, STAGES, STEPS, cell, read_in, told_in
+from harness.capabilities import ECHOES, NOTHING_NEW, STAGES, STEPS, cell, read_in, told_in
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.limits import check_loopback, raise_descriptors
@@ -71,7 +71,10 @@ class Graded:
     def __init__(self, config):
         option = config.option
         client = option.client or os.environ.get("CLIENT")
-        command = client or option.server or os.environ.get("SERVER")
+        server = option.server or os.environ.get("SERVER")
+        if client and server:
+            raise pytest.UsageError("either a SERVER is judged or a CLIENT, not both at once")
+        command = client or server
         self.judges = "CLIENT" if client else "SERVER"
         self.step = option.step or os.environ.get("STEP") or None
         if self.step and self.step not in STEPS:
@@ -84,7 +87,7 @@ class Graded:
         self.only = option.only or bool(os.environ.get("ONLY"))
         self.as_ours = option.as_ours or bool(os.environ.get("STRICT"))
         self.first = option.first
-        self.failed_rule = None  # the test function that failed first
+        self.failed_rules = []  # the test functions that have failed
         self.foreign = bool(command)
         self.grading = bool(command or asked)  # and nothing but that
         self.results = []
@@ -95,6 +98,8 @@ class Graded:
         if asked and str(asked) not in map(str, STAGES):
             raise pytest.UsageError(f"STAGE must be 1, 2, 3 or 4, not {asked}")
         stage = asked and int(asked)
+        if self.step == ECHOES:
+            option.dialect = "echo"
         if option.dialect not in DIALECTS:
             raise pytest.UsageError(f"DIALECT must be commands, echo or resp, not {option.dialect}")
         if not SMALLEST_LIMIT <= option.max_payload <= LARGEST_LIMIT:
@@ -151,10 +156,11 @@ class Graded:
 
     def repeat_command(self, item, target):
         """How to run just this test by hand."""
-        if self.foreign and self.first:  # as make check asks
+        if self.foreign and os.environ.get("JUDGED_BY_MAKE"):
             asked = f"STEP={self.step}" if self.step else f"STAGE={target.stage}"
             words = [f"make check {asked} TEST={item.originalname}"]
             words += [f"DIALECT={target.dialect}"] if target.dialect != "commands" else []
+            words += ["STRICT=1"] if self.as_ours else []
             words += ["BIG_ENDIAN=1"] if target.order == "big" else []
             words += [f"REPLY={shlex.quote(os.fsdecode(target.answer))}"] if target.answer else []
             return " ".join([*words, f"{self.judges}={double_quoted(self.command)}"])
@@ -163,6 +169,7 @@ class Graded:
         if self.foreign:
             words += [f"--{self.judges.lower()}", double_quoted(self.command)]
         words += ["--stage", str(target.stage)]
+        words += ["--as-ours"] if self.as_ours else []
         if target.dialect != "commands":
             words += [f"--dialect {target.dialect}"]
         words += ["--big-endian"] if target.order == "big" else []
@@ -303,8 +310,8 @@ def pytest_runtestloop(session):
 def pytest_runtest_protocol(item, nextitem):
     yield
     graded = item.config.graded
-    if graded.first and graded.failed_rule and nextitem:
-        if nextitem.function is not graded.failed_rule:
+    if graded.first and graded.failed_rules and nextitem:
+        if nextitem.function not in graded.failed_rules:
             item.session.shouldstop = "mend this first (see repeat:); ALL=1 goes on to the end"
 
 
@@ -422,14 +429,14 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         # One page for one mistake.
         death = text.death_of(getattr(item, "graded_server", None))
-        same_rule = graded.failed_rule is item.function
+        same_rule = item.function in graded.failed_rules
         if same_rule:
             report.longrepr = f"the same rule: {item.name}"
         elif death in graded.deaths:
             report.longrepr = f"the server {death}\nas in {graded.deaths[death]}"
         if death:
             graded.deaths.setdefault(death, item.name)
-        graded.failed_rule = graded.failed_rule or item.function
+        graded.failed_rules.append(item.function)
         graded.drop_server()  # the next test shall not suffer from this one's trouble
         if item.get_closest_marker("gate"):
             graded.gate_failed = True
@@ -511,8 +518,8 @@ def pytest_terminal_summary(terminalreporter, exitstatus):
     table = text.stage_table(results)
     terminalreporter.section("stages")
     table += text.skip_lines(results)
-    again = [r.nodeid.partition("[")[2][:-1] for r in terminalreporter.stats.get(AGAIN, [])]
-    table += [f"that rule also fails in: {', '.join(again)}"] if again else []
+    again = [r.nodeid.rpartition("::")[2] for r in terminalreporter.stats.get(AGAIN, [])]
+    table += [f"of rules shown above also fails: {', '.join(again)}"] if again else []
     for line in table:
         terminalreporter.write_line(line)
     failures = [result for result in results if result["outcome"] == "failed"]

@@ -1,5 +1,6 @@
 """Start-up, shutdown, and the port."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import pytest
 from harness import Failure, check, ours_only, pick_port, row
 
 END_SECONDS = 5
+CAUGHT = "catch SIGINT and SIGTERM, close the sockets, and exit with status 0"
 
 
 @row(2)
@@ -83,12 +85,16 @@ def test_end_on_sigterm(target, start, connect):
 # What follows are promises of our own servers.
 
 
+def without_options(command):
+    """The words that start a server, from any directory, without its options."""
+    words = [word for word in command if "{" not in word and not word.startswith("--")]
+    return [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
+
+
 def run(target, *options, **how):
-    """Run one of our servers to its end; a CompletedProcess."""
-    words = [word for word in target.command if "{" not in word and not word.startswith("--")]
-    return subprocess.run(
-        [*words, *options], capture_output=True, text=True, timeout=20, check=False, **how
-    )
+    """Run a server to its end; a CompletedProcess."""
+    words = [*without_options(target.command), *options]
+    return subprocess.run(words, capture_output=True, text=True, timeout=20, check=False, **how)
 
 
 def check_one_line(text):
@@ -122,7 +128,7 @@ def test_clean_end(target, start, connect, number, state):
         keep_busy(target, client)
     server.signal(number)
     status = server.wait_end(END_SECONDS)
-    check(status == 0, server.ending(), "exit status 0")
+    check(status == 0, server.ending(), "exit status 0", CAUGHT)
     check(server.stderr() == "", f"on stderr: {server.stderr()!r}", "nothing on stderr")
 
 
@@ -152,8 +158,8 @@ def test_stdout_has_the_ready_line_alone(target, start, connect):
 @ours_only
 def test_port_zero(target):
     """--port 0 takes a free port, and the ready line tells which."""
-    words = [word for word in target.command if "{" not in word and not word.startswith("--")]
-    with subprocess.Popen([*words, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    words = [*without_options(target.command), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             host, _, port = process.stdout.readline().strip().rpartition(":")
             with socket.create_connection(("127.0.0.1", int(port)), timeout=END_SECONDS):

@@ -2,6 +2,7 @@
 
 import pytest
 from harness import check, gate, row, since
+from harness.capabilities import SILENT
 from harness.limits import want_descriptors
 from harness.server import while_stopped
 
@@ -46,7 +47,7 @@ def test_a_server_that_is_stopped_goes_on(target, server, connect):
 
 
 @row(11)
-@since("3.3")
+@since(SILENT)
 def test_second_client_is_served_while_the_first_is_silent(target, connect):
     """A second client is served while the first is silent."""
     silent = connect()

@@ -7,6 +7,14 @@ FEW, MANY = 100, 20_000
 LARGE = 300  # requests, so many that their bytes, and those of their replies, fit in no kernel
 
 
+def run_pipeline(program, serve, text):
+    """run_program() with --pipeline; Failure if the client does not know it."""
+    ended = run_program([*program, "--pipeline"], serve, text)
+    unknown = ended.status == 2 and b"--pipeline" in ended.errors
+    check(not unknown, str(ended), "a client with the option --pipeline")
+    return ended
+
+
 def test_requests_do_not_wait_for_replies(program):
     """With --pipeline all requests are sent before the first reply has come."""
     requests = [b"PING %d" % number for number in range(FEW)]
@@ -17,7 +25,7 @@ def test_requests_do_not_wait_for_replies(program):
         for request in requests:
             connection.reply(b"$" + request)
 
-    ended = run_program([*program, "--pipeline"], serve, b"\n".join(requests) + b"\n")
+    ended = run_pipeline(program, serve, b"\n".join(requests) + b"\n")
     check_printed(ended, [b'"%b"' % request for request in requests], "send, and read meanwhile")
 
 
@@ -32,7 +40,7 @@ def test_replies_are_read_while_requests_are_sent(program):
             if len(connection.requests) == LARGE:
                 return
 
-    ended = run_program([*program, "--pipeline"], serve, (request + b"\n") * LARGE)
+    ended = run_pipeline(program, serve, (request + b"\n") * LARGE)
     came = ended.output.count(b"\n")
     check(came == LARGE, f"{came} lines; {ended}", f"{LARGE} replies")
 
@@ -46,5 +54,5 @@ def test_replies_of_many_requests_in_order(program):
             connection.reply(b":%d" % number)
 
     text = b"".join(b"INCR key%d\n" % number for number in range(MANY))
-    ended = run_program([*program, "--pipeline"], serve, text)
+    ended = run_pipeline(program, serve, text)
     check_printed(ended, [b"(integer) %d" % number for number in range(MANY)])

@@ -78,8 +78,12 @@ TABLE = {
 STAGES = (1, 2, 3, 4)
 LAST = {1: 8, 2: 4, 3: 8, 4: 8}  # the last step of each stage
 STEPS = [f"{stage}.{place}" for stage in STAGES for place in range(1, LAST[stage] + 1)]
+ECHOES = "1.3"  # at this step a server knows no commands yet
 NOTHING_NEW = ("3.1", "3.2")  # steps without a visible effect, before a stage breaks and mends
 START_AND_STOP = "1.5"  # the step of what is no row: the command line, signals
+SILENT = "3.3"  # at which a silent client, a part of row 11, harms nobody
+# Steps at which a server is asked for something new.
+ASKED = {START_AND_STOP, SILENT, *(step for row in TABLE.values() for step in row.since)}
 
 
 def cell(number, stage):

@@ -81,7 +81,9 @@ def _header(target, came, reply):
             return COUNTS_HEADER
     if little == len(reply):
         return None
-    if big == len(reply) or big == len(came) - 4:
+    if came[4:].startswith(b"ECHO ") and not target.echoes:
+        return _payload_text(target, came[4:], reply)
+    if target.order == "little" and big in (len(reply), len(came) - 4):
         return "the length is in big-endian (network) order; the wire is little-endian"
     if came.startswith(reply[:4]) or all(0x20 <= byte < 0x7F for byte in came[:4]):
         return "the length is text: the reply was sent without its 4-byte header in front"
@@ -113,6 +115,8 @@ def _payload_text(target, text, reply):
         return "it was cut at a space: a message or value is all the rest of the payload"
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
+    if re.match(rb":-?922337203685477", text) and text != reply:
+        return "a float holds 53 bits of a number: count in integers of 64 bits"
     if text == reply[1:] and not target.echoes:
         return "the type byte in front of the payload ($, +, :, _ or -) is missing"
     if text.startswith(b"ECHO ") and not target.echoes:

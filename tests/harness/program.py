@@ -1,6 +1,7 @@
 """Run a client program against a server that follows a script, and look at both ends."""
 
 import contextlib
+import select
 import socket
 import subprocess
 import threading
@@ -9,6 +10,7 @@ from harness.failure import Failure, check
 from harness.target import HEADER_SIZE
 
 SECONDS = 20  # for a client that has all it needs
+LOOK_SECONDS = 0.05  # between two looks whether somebody will connect at all
 SHOWN = 300  # characters of what a client wrote
 
 
@@ -25,13 +27,16 @@ class ScriptedServer:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen()
-        self.listener.settimeout(SECONDS)
         self.port = self.listener.getsockname()[1]
+        self.client_has_ended = False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
         try:
+            while not select.select([self.listener], [], [], LOOK_SECONDS)[0]:
+                if self.client_has_ended:
+                    return
             sock, _ = self.listener.accept()
             sock.settimeout(SECONDS)
             with sock:
@@ -43,6 +48,7 @@ class ScriptedServer:
         return self
 
     def __exit__(self, *exception):
+        self.client_has_ended = True
         self.thread.join(SECONDS)
         self.listener.close()
 

@@ -2,11 +2,12 @@
 
 import itertools
 import os
+import re
 import signal
 from collections import Counter
 
 from harness import hints, proc
-from harness.capabilities import STEPS
+from harness.capabilities import ASKED, STEPS
 from harness.client import Client
 from harness.pressure import BUSY, busy_share
 from harness.target import STAGE_NAMES
@@ -50,7 +51,10 @@ def what_comes_next(stage, judges, step=None, test=None):
         return f"the client of stage {stage} has no failure"
     if step and step != STEPS_OF[stage][-1]:
         later = STEPS_OF[stage][STEPS_OF[stage].index(step) + 1]
-        return f"step {step} has no failure; next: {lesson(later)}, then STEP={later}"
+        told = f"step {step} has no failure"
+        if step not in ASKED:
+            told += ", and asks nothing of a server that the step before did not"
+        return f"{told}; next: {lesson(later)}, then STEP={later}"
     return f"stage {stage} has no failure; next: {NEXT[stage]}"
 
 
@@ -170,6 +174,8 @@ def last_lines(server):
     lines = server.news().splitlines()
     if not lines and not server.alive():
         lines = server.stdout().splitlines()
+    if len(lines) > LAST_LINES:  # where it was, in Java and JavaScript: what it was stands above
+        lines = [line for line in lines if not re.match(r"\s+at ", line)]
     report = [n for n, line in enumerate(lines) if "ERROR: AddressSanitizer" in line]
     if report:  # its end is a legend; its beginning tells what and where
         lines = lines[report[0] :][:LAST_LINES]

@@ -59,7 +59,7 @@ def test_the_cases_of_a_rule_are_one_block_and_a_line():
     wrong = f"{WRONG} --mistake incr-too-kind"
     _, printed = check(wrong, STAGE="2", ONLY="", TEST="incr_of_what_is_no_integer")
     assert len(re.findall(r"^_{2,} test_", printed, re.MULTILINE)) == 1
-    assert re.search(r"^that rule also fails in: stage2-\S+, stage2-", printed, re.MULTILINE)
+    assert re.search(r"^of rules shown above also fails: test_\S+, test_", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,20 @@ def test_a_step_is_asked_for_its_idea_or_for_what_it_leaves_alone(step, program)
         assert check(server, STEP=step)[0] == 2
 
 
+def test_a_step_that_asks_nothing_new_says_so():
+    with history.folder_of("3.5") as folder:  # in which 3.6 is still to be done
+        server = f"{sys.executable} {folder}/server.py --port {{port}}"
+        status, printed = check(server, STEP="3.6", ONLY="1", TEST="")
+        assert status == 0 and "asks nothing of a server that the step before did not" in printed
+        assert check(server, STEP="3.5", ONLY="1", TEST="")[1].count("asks nothing") == 0
+
+
+def test_at_its_third_step_the_course_knows_no_commands():
+    with history.folder_of("1.3") as folder:
+        status, printed = check(f"{sys.executable} {folder}/server.py --port {{port}}", STEP="1.3")
+    assert status == 0, printed
+
+
 def test_strict_asks_for_start_and_stop_too():
     tests = {}
     for strict in ("", "1"):
@@ -102,6 +116,14 @@ def test_strict_asks_for_start_and_stop_too():
         assert status == 0, printed
         tests[strict] = int(re.search(r"(\d+) passed", printed)[1])
     assert tests["1"] > tests[""]
+
+
+def test_the_line_to_repeat_a_strict_failure_is_strict_too():
+    wrong = f"{WRONG} --mistake bind-failure-printed"
+    _, printed = check(wrong, STAGE="2", STRICT="1", ALL="1", TEST="process")
+    repeats = re.findall(r"^repeat: +(.*)", printed, re.MULTILINE)
+    assert repeats and all("make check STAGE=2 TEST=" in line for line in repeats)
+    assert all(" STRICT=1 " in line for line in repeats)
 
 
 def test_a_server_with_the_other_byte_order_is_judged_for_the_rest():
@@ -182,6 +204,7 @@ def test_a_client_is_judged_too():
         ({"STAGE": "2", "TEST": "nosuch"}, "nothing that stage 2 is asked for has 'nosuch'"),
         ({"STEP": "1.1"}, "a server is judged from step 1.3 on"),
         ({"STAGE": "2", "DIALECT": "foo"}, "DIALECT must be commands, echo or resp"),
+        ({"STAGE": "2", "CLIENT": "true"}, "either a SERVER is judged or a CLIENT"),
     ],
 )
 def test_what_can_not_be_asked_is_told(asked, said):
