@@ -121,7 +121,7 @@ def pipelined(contender, server):
                 received += len(sock.recv(1 << 16))
                 replies += 1
         except socket.timeout:
-            return False, f"{replies} or so for all of them"
+            return False, f"about {replies} in all"
         return True, f"{PIPELINED:,} replies in {milliseconds(start)}"
 
 

@@ -202,6 +202,10 @@ def build(folder=STEPS, repository=REPOSITORY):
         raise HistoryError(f"{repository} exists already; remove it, or work in it")
     git("init", "--quiet", "--initial-branch=main", str(repository), cwd=ROOT)
     try:
+        # For those who have not told git who they are, and want to rebase.
+        name, _, address = AUTHOR[:-1].partition(" <")
+        git("config", "user.name", name, cwd=repository)
+        git("config", "user.email", address, cwd=repository)
         commit_steps(folder, repository)
     except BaseException:  # Ctrl-C, too: half a history would be in the way of the next one
         shutil.rmtree(repository)
@@ -226,6 +230,9 @@ def save(folder=STEPS, repository=REPOSITORY, milestones=None):
         raise HistoryError(f"there is no {repository.name}/ yet; type: make history")
     if any((repository / ".git" / name).exists() for name in ("rebase-merge", "rebase-apply")):
         raise HistoryError("a rebase is not finished; in history/ type: git rebase --continue")
+    if git("rev-parse", "--abbrev-ref", "HEAD", cwd=repository).strip() != "main":
+        # Whatever comes after an old commit would be lost.
+        raise HistoryError("history/ is not at its end; in history/ type: git checkout main")
     if git("status", "--porcelain", cwd=repository):
         raise HistoryError("history/ has changes that are in no commit; commit or drop them")
     patches = {}
@@ -244,6 +251,7 @@ def save(folder=STEPS, repository=REPOSITORY, milestones=None):
     states.cache_clear()
     for stage, directory in (milestones or STAGES).items():
         save_milestone([s for s in steps(folder) if s.milestone == stage], directory, folder)
+    print(f"{len(patches)} patches are written, and the files of the milestones")
 
 
 def format_patch(commit, repository):
@@ -273,8 +281,8 @@ def save_milestone(its_steps, directory, folder):
 
 def run(number, port=None):
     """Run the server of a step until it ends or Ctrl-C; return its exit status."""
-    if port:
-        check_port(port)  # before step 1.5 the server itself would show a traceback
+    default = re.search(r"^DEFAULT_PORT = (\d+)", files_at(number)["server.py"], re.MULTILINE)[1]
+    check_port(port or default)  # before step 1.5 the server itself would show a traceback
     with folder_of(number) as folder:
         words = [sys.executable, str(folder / "server.py"), *(["--port", port] if port else [])]
         # Ctrl-C reaches both: the server ends, and only then do we.

@@ -204,6 +204,14 @@ def test_links_between_notebooks_lead_to_their_pages(small):
     assert 'href="first.html#First"' in (small / "first.html").read_text("utf-8")
 
 
+def test_a_notebook_without_outputs_makes_no_slides(tmp_path):
+    cleared = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x")])
+    nbformat.write(cleared, tmp_path / "cleared.ipynb")
+    with pytest.raises(SystemExit, match="cleared.ipynb has no outputs"):
+        site.build(tmp_path / "site", [tmp_path / "cleared.ipynb"])
+    assert not (tmp_path / "site").exists()
+
+
 def test_building_twice_gives_the_same(small, tmp_path):
     before = {path.name: path.read_bytes() for path in small.iterdir()}
     site.build(small, [tmp_path / "first.ipynb"])

@@ -1,5 +1,6 @@
 """The steps of the course: one history, every step a program that runs."""
 
+import contextlib
 import re
 import shutil
 import socket
@@ -347,6 +348,10 @@ def test_saving_what_was_built_changes_nothing(tmp_path):
     for stage, path in milestones.items():
         for file in STAGES[stage].glob("*.py"):
             assert (path / file.name).read_bytes() == file.read_bytes()
+    history.git("checkout", "--quiet", ":/^4.1:", cwd=repository)  # to look at its files
+    with pytest.raises(history.HistoryError, match="type: git checkout main"):
+        history.save(folder, repository, milestones)
+    assert {str(p.relative_to(folder)) for p in folder.glob("*/*.patch")} == set(saved)
 
 
 @needs_git
@@ -450,10 +455,18 @@ def test_a_port_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
         done = run_lab("run", "4.2", port)
-    assert (
-        done.stderr
-        == f"cannot listen on port {port}: address already in use; choose another PORT\n"
-    )
+    said = f"cannot listen on port {port}: address already in use; choose another PORT\n"
+    assert done.stderr == said
+
+
+def test_a_default_port_that_is_taken_is_told():
+    with socket.socket() as holder:
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            holder.bind(("127.0.0.1", 6401))
+            holder.listen()
+        done = run_lab("run", "1.3")
+    assert "6401: address already in use; choose another PORT" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("directory", ["it's", "a b", '"q"'])

@@ -91,8 +91,14 @@ def convert(template, notebook, facts, folder):
 
 
 def build(target, sources):
-    """Write the site into the folder `target`, from notebooks in this order."""
+    """Write the site into the folder `target`, from notebooks in this order.
+
+    Ends the program if one has no outputs, from which pages and slides are made.
+    """
     notebooks = [nbformat.read(path, as_version=4) for path in sources]
+    for path, notebook in zip(sources, notebooks):
+        if not any(cell.get("outputs") for cell in notebook.cells):
+            sys.exit(f"{path.name} has no outputs; type: git checkout notebooks, or make notebooks")
     names = [path.stem for path in sources]
     titles = [title_of(notebook) for notebook in notebooks]
     target.mkdir(parents=True, exist_ok=True)
