@@ -163,6 +163,12 @@ function scrolled(key) {
   return high && high.scrollTop !== before;
 }
 
+// Open or close the answers on the screen.
+function unfold() {
+  for (const piece of steps[now].screen.slice(0, steps[now].shown))
+    for (const folded of piece.querySelectorAll("details")) folded.open = !folded.open;
+}
+
 const go = { back: () => now - 1, next: () => now + 1, first: () => 0, last: () => steps.length - 1 };
 const keys = { ArrowLeft: "back", PageUp: "back", ArrowUp: "back", ArrowRight: "next", PageDown: "next",
   ArrowDown: "next", " ": "next", Home: "first", End: "last" };
@@ -173,6 +179,7 @@ function onKey(event) {
   if (small.matches || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest("summary, button") && event.key === " ") return;
   if (event.key === "s") openSpeaker();
+  else if (event.key === "a") unfold();
   else if (scrolled(event.key)) event.preventDefault();
   else if (keys[event.key]) { event.preventDefault(); show(go[keys[event.key]]()); }
 }
