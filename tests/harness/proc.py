@@ -152,9 +152,8 @@ def states(session):
     """The states of all threads of a session, as letters of proc(5): R runs, S sleeps..."""
     found = set()
     for pid in processes(session):
-        for thread in (PROC / str(pid)).glob("task/*"):
-            with contextlib.suppress(OSError):  # it ended while we looked
-                found.add(_stat(thread)[0])
+        with contextlib.suppress(OSError):  # it ended while we looked
+            found |= {_stat(thread)[0] for thread in (PROC / str(pid) / "task").iterdir()}
     return found - set("ZX")
 
 
