@@ -6,6 +6,7 @@ const root = document.documentElement;
 const slides = [...document.querySelectorAll(".slide")];
 const small = matchMedia("(max-width: 700px)");
 const SMALLEST = 0.8;  // how far a screen without code may be made smaller, so that a piece more fits
+const PADDING = 4.4, HIGHEST = 24;  // in rem: left and right of a slide, and of a picture
 let steps = [];  // {slide, screen: pieces to show, shown: how many of them, number: of the screen}
 let now = 0;
 let speaker = null;  // the window with the notes, the next slide and a clock
@@ -88,10 +89,21 @@ function stepsOf(slide, screen, number) {
   return found;
 }
 
+// Pictures are made as large as there is room; one that is high keeps its size, and scrolls.
+function enlargePictures() {
+  const rem = parseFloat(root.style.fontSize), { clientWidth } = slides[0];
+  for (const svg of document.querySelectorAll(".piece svg[viewBox]")) {
+    const { width, height } = svg.viewBox.baseVal;
+    const scale = Math.min((clientWidth - PADDING * rem) / width, HIGHEST * rem / height);
+    svg.style.width = small.matches ? "" : Math.max(scale, rem / 20) * width + "px";
+  }
+}
+
 function layOut() {
   const at = steps[now] ? steps[now].screen[steps[now].shown - 1] : null;
   root.classList.toggle("deck", !small.matches);
   root.style.fontSize = small.matches ? "" : Math.min(innerWidth / 1280, innerHeight / 800) * 22 + "px";
+  enlargePictures();
   for (const piece of document.querySelectorAll(".piece")) {
     piece.classList.remove("away", "later", "high");
     piece.style.zoom = "";
