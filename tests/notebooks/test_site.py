@@ -472,6 +472,45 @@ seen.push(document.body.innerText.includes("for the speaker"));
     assert not projected
 
 
+# Messages come at once here, because the test can't wait for them.
+THEATRE = (
+    PRESS
+    + """
+window.postMessage = (data) => dispatchEvent(new MessageEvent("message", {data}));
+const at = steps.findIndex((step) => step.screen[step.shown - 1].querySelector("iframe"));
+show(at);
+const theatre = document.querySelector(".slide.shown iframe").contentWindow;
+const pressThere = (key) =>
+  theatre.document.body.dispatchEvent(new theatre.KeyboardEvent("keydown", {key, bubbles: true}));
+seen = [document.activeElement.tagName];
+for (const key of ["ArrowRight", "End", "ArrowRight"]) { pressThere(key); seen.push(now - at); }
+"""
+)
+
+
+@needs_browser
+def test_keys_go_to_a_theatre_and_at_its_end_to_the_slides_again(built, tmp_path):
+    seen, console = browse(built / "04_pipelining.slides.html", DESKTOP, THEATRE, tmp_path)
+    assert console == []
+    assert seen == ["IFRAME", 0, 0, 1]
+
+
+@needs_browser
+def test_a_key_unfolds_the_answers_on_the_screen(small, tmp_path):
+    script = (
+        PRESS
+        + """
+const folded = document.querySelector("details");
+show(steps.findIndex((step) => step.screen.slice(0, step.shown).some((p) => p.contains(folded))));
+seen = [folded.open];
+for (const _ of [1, 2]) { press("a"); seen.push(folded.open); }
+"""
+    )
+    seen, console = browse(small / "first.slides.html", DESKTOP, script, tmp_path)
+    assert console == []
+    assert seen == [False, True, False]
+
+
 CODE = """
 const heights = [...document.querySelectorAll(".code pre")].map(
   (pre) => parseFloat(getComputedStyle(pre).fontSize) * (pre.closest(".piece").style.zoom || 1));
