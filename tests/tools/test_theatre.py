@@ -8,7 +8,7 @@ from lab import wire
 from lab.observe import trace
 from lab.theatre import draw
 from lab.theatre import page as theatre
-from lab.theatre.steps import CLEAN_UP, SET_UP, frames, length, payloads, steps
+from lab.theatre.steps import CLEAN_UP, SET_UP, frames, length, payloads
 
 SCENES = sorted(theatre.SCENES)
 STAGES = [3, 4]
@@ -233,51 +233,12 @@ def test_the_page_is_one_file_that_loads_nothing():
     assert theatre.page() == theatre.page()
 
 
-def test_content_cannot_end_the_script_of_the_page():
-    request = b"ECHO <!--<script></script>"
-    with trace.start_traced_server(4, snapshots=True) as server:
-        with wire.connect(server.port) as sock:
-            wire.ask(sock, request)
-    page = theatre.page_of_traces({4: server.records()}, "a real run")
+def test_content_cannot_end_the_script_of_the_page(monkeypatch):
+    sent = theatre.frames(b"ECHO <!--<script></script>")
+    moves = [[["a", "connect", None]], [["a", "send", sent]], [["a", "close"]]]
+    odd = {"title": "odd", "note": "", "constants": {}, "moves": moves}
+    monkeypatch.setitem(theatre.SCENES, "odd", odd)
+    page = theatre.page(["odd"])
     assert page.count("</script>") == 1
     assert "<!--" not in page
     assert "ECHO\xa0&lt;!--&lt;script&gt;" in page
-
-
-@EACH
-def test_the_trace_of_a_real_run_makes_a_page(stage):
-    with trace.start_traced_server(stage, snapshots=True) as server:
-        with wire.connect(server.port) as one, wire.connect(server.port) as two:
-            assert wire.ask(one, b"SET k v") == b"+OK"
-            assert wire.ask(two, b"GET k") == b"$v"
-    shown = steps(server.records())
-    assert [view.client.name for view in shown[-1].views] == ["a", "b"]
-    assert "a real run" in theatre.page_of_traces({stage: server.records()}, "a real run")
-
-
-@EACH
-def test_a_peer_that_breaks_the_protocol_is_shown_to_be_refused(stage):
-    with trace.start_traced_server(stage, snapshots=True) as server:
-        with wire.connect(server.port) as sock:
-            sock.sendall(wire.HEADER.pack(1 << 30))
-            assert wire.receive_frame(sock).startswith(b"-ERR")
-            assert sock.recv(1) == b""
-    # Whether close() is in the trace depends on who is faster, SIGTERM or the server.
-    assert "refuse()" in theatre.page_of_traces({stage: server.records()}, "a real run")
-
-
-def test_an_idle_connection_is_shown_to_be_dropped():
-    with trace.start_traced_server(4, "--idle-timeout", "0.2", snapshots=True) as server:
-        with wire.connect(server.port) as sock:
-            assert sock.recv(1) == b""
-    shown = [(step.call, step.say) for step in steps(server.records())]
-    assert ("drop()", "The peer is gone: idle for 0.2 s.") in shown
-    assert any(call == "poll() → nothing" for call, _ in shown)
-
-
-def test_a_trace_that_lacks_bytes_is_refused():
-    with trace.start_traced_server(3, snapshots=True, shown=8) as server:
-        with wire.connect(server.port) as sock:
-            wire.ask(sock, b"ECHO longer than that")
-    with pytest.raises(ValueError, match="does not hold all of its bytes"):
-        theatre.page_of_traces({3: server.records()}, "a real run")

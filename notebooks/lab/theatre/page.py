@@ -4,8 +4,7 @@
     theatre.page(["batch", "pieces"])      one HTML page that needs nothing else
 
 The servers run as they are, on a kernel that follows a script (script.py), so
-that a scene is the same on every machine.  The trace of a real run makes a page
-as well: page_of_traces().
+that a scene is the same on every machine.
 """
 
 import functools
@@ -116,10 +115,8 @@ def in_step(left, right):
     """Which steps of two servers to show together: [(left, right), ...].
 
     Both see the clients' moves at the same time: who has finished sooner sleeps
-    until the other has, too.  Without one of them the other goes alone.
+    until the other has, too.
     """
-    if not left or not right:
-        return [(n, None) for n in range(len(left))] or [(None, n) for n in range(len(right))]
     pairs = []
     for group in range(left[-1].group + 1):
         ours = [n for n, step in enumerate(left) if step.group == group]
@@ -130,17 +127,13 @@ def in_step(left, right):
 
 
 class Scene:
-    """Two servers, or one, on the same traffic, as steps and as pictures.
+    """One of SCENES, played: two servers on the same traffic, as steps and as pictures."""
 
-    records: {stage: records} of milestones 3 and 4.
-    """
-
-    def __init__(self, name, title, note, records):
-        self.name, self.title, self.note = name, title, note
-        self.found = {stage: steps(found) for stage, found in records.items()}
-        self.pairs = in_step(self.found.get(3, []), self.found.get(4, []))
-        last = max((found[-1].views for found in self.found.values()), key=len)
-        self.clients = [view.client.name for view in last]
+    def __init__(self, name):
+        self.name, self.title, self.note = name, SCENES[name]["title"], SCENES[name]["note"]
+        self.found = {stage: steps(play(stage, name)) for stage in (3, 4)}
+        self.pairs = in_step(self.found[3], self.found[4])
+        self.clients = [view.client.name for view in self.found[4][-1].views]
         self.height = draw.height(len(self.clients))
 
     def picture(self, stage, number):
@@ -169,38 +162,20 @@ class Scene:
 
 @functools.cache
 def scene(name):
-    """One of SCENES, played."""
-    what = SCENES[name]
-    return Scene(name, what["title"], what["note"], {stage: play(stage, name) for stage in (3, 4)})
+    return Scene(name)
 
 
-def still(name, moment=None):
-    """A static SVG of a telling moment of a scene, both milestones beside each other.
-
-    moment: the number that the page shows; by default one that was chosen for it.
-    """
+def still(name):
+    """A static SVG of a telling moment of a scene, both milestones beside each other."""
     played = scene(name)
-    pair = played.pairs[(moment or SCENES[name]["still"]) - 1]
+    pair = played.pairs[SCENES[name]["still"] - 1]
     pictures = [played.picture(stage, number) for stage, number in zip((3, 4), pair)]
     return draw.svg(pictures, played.height)
 
 
 def page(names=tuple(SCENES)):
     """The theatre as one HTML page that loads nothing, with the scenes in this order."""
-    return page_of([scene(name) for name in names])
-
-
-def page_of_traces(records, title, note=""):
-    """The same for traces of real runs, made with snapshots=True.
-
-    records: {3: records, 4: records}, or one of them.  Raises ValueError if the
-    tracer did not keep all bytes: give it a larger `shown` then.
-    """
-    return page_of([Scene("trace", title, note, records)])
-
-
-def page_of(scenes):
-    data = json.dumps([played.data() for played in scenes], ensure_ascii=False)
+    data = json.dumps([scene(name).data() for name in names], ensure_ascii=False)
     return (
         TEMPLATE.read_text(encoding="utf-8")
         .replace("/*STYLE*/", draw.STYLE)
