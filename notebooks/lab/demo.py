@@ -319,9 +319,7 @@ def main():
         check_loopback()
         contenders = steps(args.steps) if args.steps else milestones()
         sys.exit(1 if run_demo(contenders, promised=not args.steps) else 0)
-    except history.HistoryError as error:
-        sys.exit(f"demo: {error}")
-    except UnreachableError as error:
+    except (history.HistoryError, UnreachableError) as error:
         sys.exit(f"demo: {error}")
     except StartError as error:
         sys.exit(f"demo: a server did not start: {error}")

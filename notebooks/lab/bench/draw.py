@@ -1,7 +1,6 @@
 """The picture of a run: ratios as bars, and the two curves below them."""
 
 import re
-import statistics
 
 from lab.lessons.pictures import (
     BLUE,
@@ -15,10 +14,10 @@ from lab.lessons.pictures import (
     chart,
 )
 
-from .report import BASE, REDIS, ratio
+from .report import BASE, REDIS, medians_of, ratio
 
 BARS = ["1 client", "50 clients", "50 × 16", "10 × 1,000", "64 KiB"]
-LEFT, TOP, ROW, BAR = 190, 60, 24, 120  # pixels; BAR: of a ratio of 1
+LEFT, TOP, ROW = 190, 60, 24  # pixels
 LONGEST = 1.15  # a longer bar is cut here; a gap in it and its number say so
 
 
@@ -32,10 +31,7 @@ def draw_bars(results):
 def draw_redis_benchmark(measured):
     """What redis-benchmark counted, likewise, as ratios to redis-server."""
     columns = list(measured[REDIS])
-    rates = {
-        name: {column: statistics.median(found[column]) for column in columns}
-        for name, found in measured.items()
-    }
+    rates = medians_of(measured)
     base = rates[REDIS]
     ratios = {name: {c: found[c] / base[c] for c in columns} for name, found in rates.items()}
     return draw_panels(ratios, columns, REDIS, by=", counted by redis-benchmark")

@@ -12,6 +12,8 @@ import socket
 import time
 from collections import namedtuple
 
+from lab.wire import frame
+
 KEYS = 8  # of one client: the dictionary stays small, however long the batch
 SECONDS = 30  # no batch may take longer
 
@@ -23,11 +25,6 @@ class LoadError(Exception):
     """The server did not answer as it must; the text says what came."""
 
 
-def encode_frame(*words):
-    payload = b" ".join(words)
-    return len(payload).to_bytes(4, "little") + payload
-
-
 def encode_resp(*words):
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
 
@@ -35,7 +32,11 @@ def encode_resp(*words):
 # How things look on the wire: a request, the reply to SET, the reply to GET.
 WIRES = {
     "raw": (lambda *words: b" ".join(words), b"+OK", lambda value: b"$" + value),
-    "frames": (encode_frame, encode_frame(b"+OK"), lambda value: encode_frame(b"$" + value)),
+    "frames": (
+        lambda *words: frame(b" ".join(words)),
+        frame(b"+OK"),
+        lambda value: frame(b"$" + value),
+    ),
     "resp": (encode_resp, b"+OK\r\n", lambda value: b"$%d\r\n%b\r\n" % (len(value), value)),
 }
 

@@ -164,13 +164,18 @@ def target_tables(data):
     ]
 
 
+def medians_of(measured):
+    """{row: {column: rates}} as redis-benchmark gave them, with the median of each cell."""
+    return {
+        row: {column: statistics.median(rates) for column, rates in found.items()}
+        for row, found in measured.items()
+    }
+
+
 def redis_benchmark_tables(measured):
     """What redis-benchmark counted, and the same as a ratio to redis-server."""
     columns = list(next(iter(measured.values())))
-    medians = {
-        row: {column: statistics.median(found[column]) for column in columns}
-        for row, found in measured.items()
-    }
+    medians = medians_of(measured)
     cells = [
         [row, *(f"{found[c]:,.0f} ±{spread(measured[row][c]):.0%}" for c in columns)]
         for row, found in medians.items()

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from lab.lessons.variants import changed_server, judge
+from lab.lessons.variants import changed_server, judge, require
 from lab.observe.trace import count
 from lab.servers import STAGES
 from lab.wire import connect
@@ -23,12 +23,6 @@ def run_client(stage, server, *command):
         argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
     )
     return done.stdout.rstrip("\n")
-
-
-def require(right, problem):
-    """AssertionError that says what is wrong; `assert` itself is left out under `python -O`."""
-    if not right:
-        raise AssertionError(problem)
 
 
 def wait_until(condition, what):

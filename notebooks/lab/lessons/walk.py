@@ -151,9 +151,6 @@ class Drawing:
     def __init__(self, title, page):
         self.title, self.page = title, page
 
-    def rows(self):
-        return self.page
-
     def is_aside(self):
         """Does it change nothing but imports and the port?  Slides leave it out."""
         changed = [line for sign, line in self.page if sign in STYLES]
@@ -161,13 +158,13 @@ class Drawing:
 
     def __repr__(self):
         rows = (
-            f"{sign} {line}".strip() if not sign else f"{sign} {line}" for sign, line in self.rows()
+            f"{sign} {line}".strip() if not sign else f"{sign} {line}" for sign, line in self.page
         )
         return "\n".join([self.title, *(row.rstrip() for row in rows)])
 
     def _repr_html_(self):
         rows = [f"<b>{html.escape(self.title)}</b>"]
-        for sign, line in self.rows():
+        for sign, line in self.page:
             text = html.escape(f"{sign} {line}".rstrip() if sign else line, quote=False)
             style = STYLES.get(sign)
             rows.append(

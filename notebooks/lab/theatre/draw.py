@@ -8,7 +8,8 @@ import textwrap
 from html import escape
 
 from lab.observe.trace import event_names
-from lab.theatre.steps import HEADER, frames, length
+from lab.theatre.steps import frames, length
+from lab.wire import HEADER
 
 WIDTH = 640
 CHAR = 10.8  # the width of one byte of a payload, set in 17 px monospace

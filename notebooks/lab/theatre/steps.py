@@ -5,16 +5,15 @@ Several records can make one step: a poll set that is built anew is one.
 """
 
 import select
-import struct
 from dataclasses import dataclass, field, replace
 
 from lab.observe.trace import event_names
+from lab.wire import HEADER
 
 EMPTY = {"kind": "bytes", "data_begin": 0, "data_end": 0, "buffer_end": 0, "data": b""}
 FLAGS = {"want_read": True, "want_write": False, "want_close": False}
 NEW = {**FLAGS, "incoming": EMPTY, "outgoing": EMPTY, "replies": 0}
 SET_UP, WAIT, HANDLE, CLEAN_UP = 1, 2, 3, 4
-HEADER = struct.Struct("<I")
 
 
 @dataclass
