@@ -75,8 +75,9 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule(more=st.integers(1, 100))
     def consume_too_much(self, more):
-        with pytest.raises(ValueError, match="cannot consume"):
-            self.buffer.consume(len(self.model) + more)
+        size = len(self.model)
+        with pytest.raises(ValueError, match=f"cannot consume {size + more} of {size} bytes"):
+            self.buffer.consume(size + more)
 
     @rule()
     def clear(self):
@@ -130,17 +131,6 @@ TestBuffer.settings = settings(
 )
 
 
-def test_consuming_behind_a_backlog_moves_nothing():
-    buffer = Counted()
-    buffer.append(bytes(MIB))
-    memory, moved = buffer.memory, buffer.moved
-    for _ in range(MIB // 11):
-        buffer.consume(11)
-        assert buffer.memory is memory
-    assert buffer.moved == moved
-    assert len(buffer) == MIB % 11
-
-
 @pytest.mark.parametrize("backlog", [1, 1000, MIB])
 @pytest.mark.parametrize("step", [16, 1000, 65536])
 def test_a_window_that_slides_for_long_moves_each_byte_about_once(backlog, step):
@@ -157,38 +147,6 @@ def test_a_window_that_slides_for_long_moves_each_byte_about_once(backlog, step)
     assert buffer.buffer_end <= bound, "the block grows although the data does not"
 
 
-def test_room_in_front_is_used_before_memory_is_allocated():
-    buffer = Counted()
-    buffer.append(bytes(100))
-    buffer.append(b"x")  # makes the block twice as large as needed
-    memory = buffer.memory
-    buffer.consume(100)
-    for number in range(1000):
-        buffer.append(b"%d" % (number % 10))
-        buffer.consume(1)
-    assert buffer.memory is memory
-
-
-def test_a_block_that_is_nearly_full_is_not_moved_for_every_byte():
-    buffer = Counted()
-    buffer.append(bytes(1000))
-    buffer.append(bytes(1000))
-    buffer.append(bytes(buffer.buffer_end - buffer.data_end))
-    appended = len(buffer)
-    for _ in range(1000):
-        buffer.consume(1)
-        buffer.append(b"x")
-    assert buffer.moved <= 2 * (appended + 1000)
-
-
-def test_growing_by_single_bytes_moves_few():
-    buffer = Counted()
-    for _ in range(10_000):
-        buffer.append(b"x")
-    assert buffer.moved <= 20_000
-    assert buffer.buffer_end <= 20_000
-
-
 def test_a_view_is_no_copy_and_does_not_stand_in_the_way():
     buffer = Buffer()
     buffer.append(b"hello")
@@ -198,23 +156,6 @@ def test_a_view_is_no_copy_and_does_not_stand_in_the_way():
     buffer.append(bytes(1000))
     buffer.consume(1005)
     assert view == b"hello"
-
-
-@pytest.mark.parametrize("drain", [lambda buffer: buffer.consume(MIB), Buffer.clear])
-def test_a_drained_buffer_gives_its_memory_back(drain):
-    buffer = Buffer()
-    buffer.append(bytes(MIB))
-    drain(buffer)
-    assert len(buffer.memory) == buffer.buffer_end == SMALL
-    buffer.append(b"again")
-    assert buffer.view() == b"again"
-
-
-def test_two_buffers_share_no_memory():
-    one, other = Buffer(), Buffer()
-    one.append(b"one")
-    other.append(b"another")
-    assert one.view() == b"one"
 
 
 def test_small_messages_take_no_memory_from_the_system():
@@ -240,11 +181,3 @@ def test_a_message_in_front_is_taken_out_of_a_window_that_slides_in_place():
 def test_a_buffer_has_no_dict():
     # Two for each idle client: a dict each would double what they cost.
     assert not hasattr(Buffer(), "__dict__")
-
-
-def test_consuming_too_much_changes_nothing():
-    buffer = Buffer()
-    buffer.append(b"abc")
-    with pytest.raises(ValueError, match="cannot consume 4 of 3 bytes"):
-        buffer.consume(4)
-    assert buffer.view() == b"abc"
