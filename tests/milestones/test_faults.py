@@ -96,23 +96,6 @@ def test_a_lack_of_files_is_one_line_however_often_it_is_met(stage, name, caplog
     assert len(caplog.messages) == 1
 
 
-@pytest.mark.parametrize("name", OUT_OF)
-def test_milestone_4_leaves_a_listener_alone_until_the_next_tick(name, caplog):
-    server_module = load_milestone(4, "server").server
-    readable, other = socket.socketpair()
-    with readable, other:
-        other.send(b"x")
-        listener = Scripted(readable, [OSError(getattr(errno, name), "simulated")])
-        server = server_module.Server(listener, 300)
-        server.tick = 0  # poll() does not wait
-        server.run_once()
-        server.run_once()  # accept() would raise Stop
-        server.handle_tick()
-        with pytest.raises(Stop):
-            server.run_once()
-    assert len(caplog.messages) == 1
-
-
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
 def test_no_memory_for_a_request_is_the_fault_of_that_request(stage, caplog):
     ends = [socket.socketpair() for _ in range(2)]
