@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab.servers import STAGES
+from lab.servers import ROOT, STAGES
 
 SECONDS = 10  # nothing here takes longer
 FOUR = pytest.mark.parametrize("stage", [1, 2, 3, 4])
@@ -87,52 +87,29 @@ def test_a_ready_line_for_a_closed_output_is_one_line_of_error(stage):
     assert result.stderr.count("\n") == 1
 
 
-def safe_path(environment):
-    """The two ways to keep Python from looking for modules beside the program."""
-    if environment:
-        return [], {**os.environ, "PYTHONSAFEPATH": "1"}
-    return ["-P"], None
-
-
 @FOUR
-@pytest.mark.parametrize("environment", [False, True], ids=["-P", "PYTHONSAFEPATH"])
+@pytest.mark.parametrize("flags, env", [(["-P"], {}), ([], {"PYTHONSAFEPATH": "1"})])
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.11 brought -P")
-def test_a_server_finds_its_modules_with_a_safe_path(stage, environment):
-    flags, env = safe_path(environment)
-    process = start(stage, *flags, stdout=subprocess.PIPE, env=env)
+def test_a_server_finds_its_modules_with_a_safe_path(stage, flags, env):
+    process = start(stage, *flags, stdout=subprocess.PIPE, env={**os.environ, **env})
     line = process.stdout.readline()
     process.terminate()
     assert ended(process) == (0, "")
     assert line.startswith(b"listening on ")
 
 
-@FOUR
-@pytest.mark.parametrize("program", ["server.py", "client.py"])
-def test_help_without_docstrings(stage, program):
-    command = [sys.executable, "-OO", str(STAGES[stage] / program), "--help"]
+PROGRAMS = [
+    *(f"{STAGES[stage].name}/{name}" for stage in STAGES for name in ("server.py", "client.py")),
+    "tests/broken/server.py",
+    "tests/foreign/asyncio_server.py",
+    "tests/foreign/threads_server.py",
+    "notebooks/lab/bench/peers.py",
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_without_docstrings(program):
+    command = [sys.executable, "-OO", str(ROOT / program), "--help"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert (result.returncode, result.stderr) == (0, "")
     assert "--port" in result.stdout
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        "tests/broken/server.py",
-        "tests/foreign/asyncio_server.py",
-        "tests/foreign/threads_server.py",
-    ],
-)
-def test_help_of_the_other_servers_without_docstrings(program):
-    command = [sys.executable, "-OO", str(STAGES[1].parent / program), "--help"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "--port" in result.stdout
-
-
-def test_help_of_the_bench_peers_without_docstrings():
-    command = [sys.executable, "-OO", "-m", "lab.bench.peers", "--help"]
-    folder = STAGES[1].parent / "notebooks"
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout
