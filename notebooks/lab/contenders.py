@@ -49,10 +49,11 @@ def milestones():
 
 
 @contextlib.contextmanager
-def start_step(number):
+def start_step(number, *options):
     """The running server of a step, for a `with`."""
     with history.folder_of(number) as folder:
-        with ServerProcess([sys.executable, str(folder / "server.py"), "--port", "0"]) as server:
+        words = [sys.executable, str(folder / "server.py"), "--port", "0", *options]
+        with ServerProcess(words) as server:
             yield server
 
 

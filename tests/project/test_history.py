@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from harness import capabilities
 from lab import history, wire
+from lab.contenders import start_step
 from lab.lessons import task
 from lab.observe import trace
-from lab.servers import STAGES, ServerProcess, StartError
+from lab.servers import STAGES, StartError
 
 NUMBERS = [step.number for step in history.steps()]
 SECONDS = 20
@@ -27,13 +28,6 @@ needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not insta
 
 def at_least(number, other):
     return NUMBERS.index(number) >= NUMBERS.index(other)
-
-
-def start_step(number, folder, *options):
-    """The running server of a step, its files in `folder`."""
-    history.write(history.files_at(number), folder)
-    words = [sys.executable, str(folder / "server.py"), "--port", "0", *options]
-    return ServerProcess(words)
 
 
 def changed_lines(step, new_files=False):
@@ -107,8 +101,8 @@ def test_every_state_is_code_that_one_would_show(number, tmp_path):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_every_step_starts_serves_and_stops(number, tmp_path):
-    with start_step(number, tmp_path) as server:
+def test_every_step_starts_serves_and_stops(number):
+    with start_step(number) as server:
         with wire.connect(server.port, SECONDS) as sock:
             if number == "1.1":
                 sock.sendall(b"PING")  # connected, and nobody answers
@@ -127,13 +121,6 @@ def test_every_step_starts_serves_and_stops(number, tmp_path):
         if at_least(number, "1.5"):
             assert status == 0
             assert server.stderr() == ""
-
-
-def merged(server):
-    """Do two requests that arrive together get one merged reply (row 5: no)?"""
-    with wire.connect(server.port, 1) as sock:
-        sock.sendall(b"PING onePING two")
-        return sock.recv(100) == b"$onePING two"
 
 
 def second_reply_comes(server):
@@ -167,18 +154,6 @@ def refusal_comes(server):
         return comes(lambda: b"exceeds 1048576" in wire.receive_frame(sock))
 
 
-def closed_when_idle(server):
-    with wire.connect(server.port, 5) as sock:
-        return sock.recv(1) == b""
-
-
-def header_travels_alone(server):
-    """Row 20: is a reply's header written by itself?  Seen in the trace, not on the wire."""
-    with wire.connect(server.port) as sock:
-        wire.ask(sock, b"PING")
-    return any(r["call"] == "send" and r["bytes"] == 4 for r in server.records())
-
-
 # What each step is for: (step, what is asked of the server, the answer from that step
 # on, the steps in between that answer otherwise).
 ROWS = [
@@ -196,33 +171,37 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("number", "asked", "answer"), CELLS)
-def test_a_step_has_its_rows_of_the_table_and_no_others(number, asked, answer, tmp_path):
-    with start_step(number, tmp_path) as server:
+def test_a_step_has_its_rows_of_the_table_and_no_others(number, asked, answer):
+    with start_step(number) as server:
         assert asked(server) == answer
 
 
 @pytest.mark.parametrize("number", ["1.4", "1.8", "2.1"])
-def test_without_frames_two_requests_are_taken_for_one(number, tmp_path):
-    with start_step(number, tmp_path) as server:
-        assert merged(server)
+def test_without_frames_two_requests_are_taken_for_one(number):
+    with start_step(number) as server, wire.connect(server.port, 1) as sock:
+        sock.sendall(b"PING onePING two")
+        assert sock.recv(100) == b"$onePING two"
 
 
 @pytest.mark.parametrize("number", ["1.7", "1.8"])
-def test_a_pipe_ends_without_an_empty_line_from_its_step_on(number, tmp_path):
-    with start_step(number, tmp_path) as server:
-        words = [sys.executable, str(tmp_path / "client.py"), "--port", str(server.port)]
+def test_a_pipe_ends_without_an_empty_line_from_its_step_on(number):
+    with start_step(number) as server, history.folder_of(number) as folder:
+        words = [sys.executable, str(folder / "client.py"), "--port", str(server.port)]
         output = subprocess.check_output(words, input="PING\n", text=True, timeout=SECONDS)
     assert output == ("PONG\n" if number == "1.8" else "PONG\n\n")
 
 
 @pytest.mark.parametrize("number", [n for n in NUMBERS if at_least(n, "4.5")])
-def test_time_outs_come_with_their_step(number, tmp_path):
-    if not at_least(number, "4.6"):
-        with pytest.raises(StartError, match="unrecognized arguments"):
-            start_step(number, tmp_path, "--idle-timeout", "0.3")
-        return
-    with start_step(number, tmp_path, "--idle-timeout", "0.3") as server:
-        assert closed_when_idle(server)
+def test_time_outs_come_with_their_step(number):
+    try:
+        with start_step(number, "--idle-timeout", "0.3") as server:
+            with wire.connect(server.port, 5) as sock:
+                assert sock.recv(1) == b""
+        known = True
+    except StartError as error:
+        assert "unrecognized arguments" in str(error)
+        known = False
+    assert known == at_least(number, "4.6")
 
 
 def records_at_rest(server):
@@ -234,11 +213,10 @@ def records_at_rest(server):
     return records
 
 
-def counts(number, folder):
+def counts(number):
     """(poll() calls, bytes moved, register() calls) for 1,000 requests that arrive together."""
-    history.write(history.files_at(number), folder)
     requests = [b"PING %04d" % n for n in range(1000)]
-    with trace.start_traced_server(folder / "server.py", shown=0) as server:
+    with trace.start_traced_step(number, shown=0) as server:
         with wire.connect(server.port) as sock:
             wire.ask(sock, b"PING")
             before = len(records_at_rest(server))
@@ -264,8 +242,8 @@ BATCH = {  # by step: poll() calls, bytes moved, and register() calls, about
 
 
 @pytest.mark.parametrize("number", BATCH)
-def test_each_step_of_pipelining_cures_one_number(number, tmp_path):
-    polls, moved, registered = counts(number, tmp_path)
+def test_each_step_of_pipelining_cures_one_number(number):
+    polls, moved, registered = counts(number)
     wanted_polls, wanted_moved, wanted_registered = BATCH[number]
     assert wanted_polls <= polls <= wanted_polls + 2
     assert moved == wanted_moved
@@ -273,35 +251,32 @@ def test_each_step_of_pipelining_cures_one_number(number, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "alone"), [("2.2", True), ("2.3", True), ("2.4", False)])
-def test_a_frame_is_one_write_from_its_step_on(number, alone, tmp_path):
-    history.write(history.files_at(number), tmp_path)
-    with trace.start_traced_server(tmp_path / "server.py") as server:
-        assert header_travels_alone(server) == alone
+def test_a_frame_is_one_write_from_its_step_on(number, alone):
+    """Row 20: is a reply's header written by itself?  Seen in the trace, not on the wire."""
+    with trace.start_traced_step(number) as server:
+        with wire.connect(server.port) as sock:
+            wire.ask(sock, b"PING")
+        sends = [record["bytes"] for record in server.records() if record["call"] == "send"]
+    assert (4 in sends) == alone
 
 
-def test_a_drained_connection_gives_its_memory_back_from_its_step_on(tmp_path):
+def test_a_drained_connection_gives_its_memory_back_from_its_step_on():
+    code = (
+        "from buffer import Buffer; b = Buffer(); b.append(bytes(1 << 20));"
+        "b.consume(1 << 20); print(len(b.memory))"
+    )
     kept = {}
     for number in ("4.3", "4.4"):
-        folder = tmp_path / number
-        folder.mkdir()
-        history.write(history.files_at(number), folder)
-        code = (
-            "from buffer import Buffer; b = Buffer(); b.append(bytes(1 << 20));"
-            "b.consume(1 << 20); print(len(b.memory))"
-        )
-        run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True)
-        kept[number] = int(run.stdout)
+        with history.folder_of(number) as folder:
+            kept[number] = int(subprocess.check_output([sys.executable, "-c", code], cwd=folder))
     assert kept["4.3"] > 1 << 20
     assert kept["4.4"] <= 512
 
 
-def test_a_crowd_is_let_in_many_at_a_time_from_its_step_on(tmp_path):
+def test_a_crowd_is_let_in_many_at_a_time_from_its_step_on():
     turns = {}
     for number in ("4.6", "4.7"):
-        folder = tmp_path / number
-        folder.mkdir()
-        history.write(history.files_at(number), folder)
-        with trace.start_traced_server(folder / "server.py", shown=0) as server:
+        with trace.start_traced_step(number, shown=0) as server:
             with server.paused():
                 crowd = [wire.connect(server.port) for _ in range(60)]
             wire.ask(crowd[-1], b"PING")
@@ -330,15 +305,21 @@ def test_neighbours_can_not_be_swapped_unnoticed():
                 history.apply(history.apply(history.files_before(one.number), two), one)
 
 
+def empty_milestones(folder):
+    """Where history.save() writes the milestones in a test: {stage: an empty folder}."""
+    milestones = {stage: folder / path.name for stage, path in STAGES.items()}
+    for path in milestones.values():
+        path.mkdir()
+    return milestones
+
+
 @needs_git
 def test_saving_what_was_built_changes_nothing(tmp_path):
     repository, folder = tmp_path / "history", tmp_path / "steps"
     history.build(repository=repository)  # git am replays the whole series
     subjects = history.git("log", "--format=%s", "--reverse", cwd=repository).splitlines()
     assert subjects == [f"{step.number}: {step.title}" for step in history.steps()]
-    milestones = {stage: tmp_path / path.name for stage, path in STAGES.items()}
-    for path in milestones.values():
-        path.mkdir()
+    milestones = empty_milestones(tmp_path)
     history.save(folder, repository, milestones)
     saved = {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("*/*.patch")}
     ours = {
@@ -367,9 +348,7 @@ def test_a_change_of_an_early_step_reaches_all_later_ones(tmp_path):
     author = f"--author={'Somebody With Names ' * 4}<somebody@example.org>"
     history.git("commit", "--quiet", "--all", "--amend", "--no-edit", author, cwd=repository)
     history.git("rebase", "--continue", cwd=repository)
-    milestones = {stage: tmp_path / path.name for stage, path in STAGES.items()}
-    for path in milestones.values():
-        path.mkdir()
+    milestones = empty_milestones(tmp_path)
     history.save(folder, repository, milestones)
     for path in milestones.values():
         assert "Open a socket." in (path / "server.py").read_text()
@@ -389,12 +368,9 @@ def run_lab(*words, module="lab.history", **options):
     )
 
 
-def start_from(*words):
-    return run_lab(*words, module="lab.lessons.task")
-
-
 def test_start_gives_the_program_before_a_step_and_the_task(tmp_path):
-    assert start_from("3.4", str(tmp_path / "mine")).returncode == 0
+    done = run_lab("3.4", str(tmp_path / "mine"), module="lab.lessons.task")
+    assert done.returncode == 0, done.stderr
     files = {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()}
     text = files.pop("TASK.md")
     assert files == history.files_at("3.3")
@@ -412,33 +388,21 @@ def test_each_step_has_a_task(step):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("module", "words", "said"),
     [
-        (["run", "9.9"], "there is no step 9.9"),
-        (["run", "4.2", "99999"], "'99999' is no port"),
-        (["run", "4.2", "x"], "'x' is no port"),
-        (["save"], "make history"),
+        ("lab.history", ["run", "9.9"], "there is no step 9.9"),
+        ("lab.history", ["run", "4.2", "99999"], "'99999' is no port"),
+        ("lab.history", ["run", "4.2", "x"], "'x' is no port"),
+        ("lab.history", ["save"], "make history"),
+        ("lab.lessons.task", ["9.9", "mine"], "there is no step 9.9"),
+        ("lab.lessons.task", ["4.2", "."], "is not empty"),
+        ("lab.lessons.task", ["4.2", "README.md"], "cannot make README.md: file exists"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(words, said):
+def test_a_mistake_is_told_in_one_line(module, words, said):
     if words == ["save"] and history.REPOSITORY.exists():
         pytest.skip("there is a history/ here")
-    done = run_lab(*words)
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["9.9", "mine"], "there is no step 9.9"),
-        (["4.2", "."], "is not empty"),
-        (["4.2", "README.md"], "cannot make README.md: file exists"),
-    ],
-)
-def test_a_mistake_at_a_start_is_told_in_one_line(words, said):
-    done = start_from(*words)
+    done = run_lab(*words, module=module)
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

@@ -26,10 +26,9 @@ def needs(program):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("resp")
-    history.write(history.files_at(STEP), path)
-    return path
+def folder():
+    with history.folder_of(STEP) as path:
+        yield path
 
 
 def start(folder, port=0):

@@ -23,10 +23,9 @@ WORDS = st.lists(st.binary(max_size=30), min_size=1, max_size=5)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("resp")
-    history.write(history.files_at(STEP), path)
-    return path
+def folder():
+    with history.folder_of(STEP) as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
