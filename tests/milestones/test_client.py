@@ -188,15 +188,6 @@ def numbered(count, size):
     return b"".join(b"ECHO %s\n" % value for value in values), [b'"%s"' % value for value in values]
 
 
-@pytest.mark.parametrize(
-    ("count", "size"), [(0, 0), (1, 0), (20_000, 0), (10_000, 2000), (20, MIB - 20)]
-)
-def test_pipelined_replies_come_in_order(port4, count, size):
-    # 20 MiB are more than the kernel holds: sending it all before reading would hang.
-    text, shown = numbered(count, size)
-    assert output(4, port4, "--pipeline", text=text) == shown
-
-
 @pytest.mark.parametrize("stage", [2, 3])
 def test_the_pipelining_client_suits_the_earlier_servers(stage):
     text, shown = numbered(2_000, 100)
