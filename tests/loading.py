@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from lab.servers import STAGES
 
 
-def load_milestone(stage, *names, fakes=None):
+def load_milestone(stage, *names):
     """As load_folder(), of one milestone."""
-    return load_folder(STAGES[stage], *names, fakes=fakes)
+    return load_folder(STAGES[stage], *names)
 
 
 def load_folder(folder, *names, fakes=None):
