@@ -13,7 +13,7 @@ TURN = 10  # of these; who answers one in each turn of the loop is found below t
 QUESTIONS = 200
 SHALLOW, DEEP = 1000, 10_000  # requests that come together
 STEEP = 1.5  # times as dear: vector.erase() of what has been read is at 2 to 3, others at 0.9
-LOOKS = 8
+LOOKS, MOST_LOOKS = 8, 32  # more when other programs seem to make the machine slow
 
 
 def wire_of(target, messages):
@@ -190,10 +190,12 @@ def test_a_message_costs_the_same_however_many_wait_behind_it(target, start, con
     client.ask(target.message())
     want_one_worker(server, "can't be measured by one thread's processor time")
     costs = {depth: [] for depth in (SHALLOW, DEEP)}
-    for _ in range(LOOKS):  # by turns: the machine is not equally fast all the time
+    for look in range(MOST_LOOKS):  # by turns: the machine is not equally fast all the time
         for depth in costs:
             costs[depth].append(cost_of_message(target, client, depth))
-    few, many = map(min, costs.values())
+        few, many = map(min, costs.values())
+        if look >= LOOKS and many < STEEP * few:
+            break
     check(
         many < STEEP * few,
         f"of {DEEP} requests that came together each took {many / 1000:.1f} us of processor time, "

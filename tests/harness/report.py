@@ -4,12 +4,12 @@ import itertools
 import os
 import re
 import signal
+import time
 from collections import Counter
 
 from harness import hints, proc
 from harness.capabilities import ASKED, STEPS
 from harness.client import Client
-from harness.pressure import BUSY, busy_share
 from harness.target import STAGE_NAMES
 
 NEXT = {
@@ -23,6 +23,7 @@ LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN = 4  # entries of a conversation at each end
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
+LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
 IDLE_TIMEOUT_WANTED = "add `--idle-timeout {idle_timeout}` to the command to have this checked"
 
@@ -145,8 +146,12 @@ def guess(failure, server, rows, clients):
 
 
 def is_busy(server):
-    """Does it use the processor, though we wait for it?  False where nobody can tell."""
-    return proc.USABLE and busy_share(server) > BUSY
+    """Does it never sleep, though we wait for it?  False where nobody can tell."""
+    for _ in range(LOOKS if proc.USABLE else 0):
+        time.sleep(LOOK_SECONDS)
+        if not server.in_state("R"):  # it runs, or would if others let it
+            return False
+    return proc.USABLE
 
 
 def conversation(client):
