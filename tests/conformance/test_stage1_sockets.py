@@ -4,9 +4,9 @@ import pytest
 from harness import check, commands_only, gate, numbers, proc, row
 
 ROUNDS = 20
-NEWCOMERS = 5
+NEWCOMERS, LET_WAIT = 8, 4  # so many have to be let wait: a busy machine may do it to one
 LOOK = 0.01  # seconds between two looks at a server
-LOOKS, OVERSLEPT = 20, 5
+LOOKS, OVERSLEPT, BUSY_WITH_OTHERS = 20, 2, 3
 FEW_DESCRIPTORS = 10  # fewer than the clients that wait
 
 
@@ -24,9 +24,11 @@ def test_a_request_is_taken_when_it_comes(target, server, connect):
     """A request is taken when it comes: meanwhile the server neither sleeps nor does other work."""
     # One that looks round once a second passes all other tests, in an hour.
     doing = [doing_while_a_request_waits(server, connect(), target) for _ in range(NEWCOMERS)]
+    waited = list(filter(None, doing))
     check(
-        None in doing,
-        f"{NEWCOMERS} requests in turn waited in the kernel, while the server was {doing[-1]}",
+        len(waited) < LET_WAIT,
+        f"{len(waited)} of {NEWCOMERS} requests waited in the kernel, while the server was "
+        f"{' or '.join(sorted(set(waited)))}",
         "a server that sleeps until something comes, and then takes that",
         "only poll() waits, for the listener and all clients; what it reports is handled at once"
         if target.stage >= 3
@@ -47,7 +49,9 @@ def doing_while_a_request_waits(server, client, target):
     used = server.cpu_seconds() - before
     client.expect_replies([message])
     client.close()
-    return "asleep" if asleep >= OVERSLEPT else "busy" if used >= OVERSLEPT * LOOK else None
+    if asleep >= OVERSLEPT:
+        return "asleep"
+    return "busy" if used >= BUSY_WITH_OTHERS * LOOK else None
 
 
 @row(1)

@@ -81,7 +81,7 @@ class Client:
         try:
             self.sock.connect(("127.0.0.1", self.server.port))
         except socket.timeout:
-            self._timed_out("the connection to be taken")
+            self._timed_out("the connection to be taken", hints.NOT_TAKEN)
         except OSError as error:
             places = proc.places(self.server.session) if proc.USABLE else []
             where = " and ".join(f"{host} port {port}" for host, port in places)

@@ -10,6 +10,10 @@ HINT_PATIENCE = 1  # seconds
 LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
 PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
+NOT_TAKEN = (
+    "the queue of newcomers is full: listen() with a larger number (128), and accept() whenever "
+    "the listener is ready"
+)
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
