@@ -15,6 +15,7 @@ NOT_TAKEN = (
     "the listener is ready"
 )
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
+NUL_SENT = "the string's terminating NUL was sent along: count without it"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
@@ -68,6 +69,13 @@ def _error_text(target, came, reply):
             return None
     if text.startswith(b"-ERR payload of -"):
         return "the length is unsigned: it was read as a negative number"
+    refused = re.match(rb"-ERR payload of (\d+) bytes", text)
+    if refused and not reply.startswith(b"-ERR payload") and target.framed:
+        length = int(refused[1])
+        if length >= 1 << 31:
+            return "the four bytes of a length are unsigned: a signed char of 0x80 is negative"
+        if int.from_bytes(length.to_bytes(4, "little"), "big") <= target.max_payload:
+            return "the request's length was read in the other byte order"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
         return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
@@ -93,6 +101,8 @@ def _header(target, came, reply):
         return "the length is text: the reply was sent without its 4-byte header in front"
     if little == len(reply) + 4:
         return COUNTS_HEADER
+    if little == len(reply) - 4 and came[4:].startswith(reply):
+        return "a length counts the whole payload: it is 4 too small"
     if little == len(came) - 4:
         return _payload_text(target, came[4:], reply)
     return None
@@ -108,7 +118,7 @@ def _payload_text(target, text, reply):
     if extra in (b"\n", b"\r\n"):
         return "a line end follows the payload; the frame already says where it ends"
     if extra == b"\0":
-        return "the string's terminating NUL was sent along: count without it"
+        return NUL_SENT
     if re.search(rb"ECHO |message-\d+", extra):
         return "the next request stands behind the reply: one read may bring more than one"
     if extra:
@@ -129,7 +139,7 @@ def _payload_text(target, text, reply):
         return "it does not reply with that text, but sends requests back: DIALECT=echo"
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return "this is the reply to another request: replies were lost, doubled or mixed up"
-    if re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
+    if text[:8] != reply[:8] and re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
         return (
             "another frame's bytes stand where the reply's should: does the buffer move on, or is "
             "it filled again, before the request was taken out of it?"
@@ -243,6 +253,8 @@ def for_written(lines):
 
 # By what it sleeps in: hints for an event loop that lets a client wait for ever.
 ASLEEP = {
+    "accept": "the server is asleep in accept(); only poll() may wait: set O_NONBLOCK on the "
+    "listener, and go on when accept() finds nobody (EAGAIN)",
     "read": "the server is asleep in read() or recv(), for one client; only poll() may wait, for "
     "all of them: set O_NONBLOCK on every socket, and keep what has come until it is complete",
     "write": "the server is asleep in write() or send(), for one client; only poll() may wait, for "
@@ -253,8 +265,8 @@ ASLEEP = {
     "buffer of its own, in which half a request waits for its rest?",
 }
 NEVER_ASLEEP = (
-    "the server was busy all the while: poll() reports something that nobody handles; does each "
-    "entry lead to its own connection, and is every event handled or switched off?"
+    "the server was busy all the while: poll() returns at once, again and again. An event that "
+    "nobody handles, an entry that leads to another connection, or a time-out of 0?"
 )
 
 
@@ -277,6 +289,8 @@ HEAP = re.compile(r"malloc|free\(\)|realloc|corrupt|double-linked|smashing")
 
 def for_extra(came):
     """A hint for bytes that came behind the last reply; or None."""
+    if came == b"\0":
+        return NUL_SENT
     return "a line end follows the reply" if came in (b"\n", b"\r\n") else None
 
 

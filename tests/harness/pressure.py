@@ -14,6 +14,7 @@ WINDOW = 0.3  # seconds over which CPU time is measured
 WINDOWS = 4
 BUSY = 0.15  # of a processor; a server that has nothing to do uses none
 SETTLE_SECONDS = 5
+CUT = "that send() takes nothing now (EAGAIN) is no error: keep the rest until there is room"
 ROUNDS = 12
 KEPT_PER_CONNECTION = 1024  # bytes; a leak of a connection's state is more
 
@@ -31,7 +32,7 @@ def fill(client, data):
             continue
         except OSError as error:
             client.fail(
-                f"sending failed: {error.strerror}", "a client that is made to wait, not cut"
+                f"sending failed: {error.strerror}", "a client that is made to wait, not cut", CUT
             )
     client.note(f"-> {sent} bytes, no reply read")
     return sent

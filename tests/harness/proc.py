@@ -160,11 +160,13 @@ def states(session):
 # By processor: the numbers of the system calls in which a server mostly sleeps.
 CALLS = {
     "x86_64": {
+        "accept": (43, 288),
         "read": (0, 19, 45, 47),
         "write": (1, 20, 44, 46),
         "poll": (7, 23, 232, 270, 271, 281, 441),
     },
     "aarch64": {
+        "accept": (202, 242),
         "read": (63, 65, 207, 212),
         "write": (64, 66, 206, 211),
         "poll": (22, 72, 73, 441),
@@ -173,7 +175,7 @@ CALLS = {
 
 
 def asleep_in(session):
-    """What the one thread of a session waits in: "read", "write" or "poll"; None if unknown."""
+    """What the one thread of a session waits in: a key of CALLS; None if unknown."""
     if not USABLE or workers(session) != 1:
         return None
     for pid, fields in processes(session).items():

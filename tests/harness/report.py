@@ -109,7 +109,7 @@ def guess(failure, server, rows, clients):
         return failure.hint
     target = server.target
     asleep = proc.asleep_in(server.session) if client and client.gave_up else None
-    if asleep in ("read", "write") and target.stage >= 3:
+    if asleep in ("accept", "read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
     if client and client.gave_up and target.stage >= 3 and is_busy(server):
         return hints.NEVER_ASLEEP
@@ -138,8 +138,8 @@ def guess(failure, server, rows, clients):
     found = hints.for_limit(client) if client and 8 not in rows else None
     if found:
         return found
-    if client and client.ended:
-        rows = [number for number in rows if number != 3]  # no reply at all is no wrong value
+    if client and not client.inbox.endswith(b"_"):
+        rows = [number for number in rows if number != 3]  # what came is not that nothing is there
     if client and client.inbox and target.stage >= 3:
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
     return hints.for_row(rows, target)

@@ -30,12 +30,17 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(REPLY + framed(b"ECHO message-3518")), REPLY, "one read may bring more than one"),
     (framed(REPLY + b"xyz"), REPLY, "more bytes than the reply has"),
     (framed(b"$2-Z\0\0\0ECHO x"), b"$message-3517", "another frame's bytes"),
+    (framed(LONG[:400] + b"\0\0$x" + LONG[404:]), LONG, "send() may take a part"),
     (framed(b"message-3517"), REPLY, "type byte"),
     (framed(b"$good"), b"$good morning", "cut at a space"),
     (framed(b"$good"), b"$good\0morning", "cut at a NUL"),
     (framed(b"ECHO message-3517"), REPLY, "DIALECT=echo"),
     (framed(b":9223372036854776000"), b":9223372036854775807", "53 bits"),
     (framed(b":9223372036854775806"), b":9223372036854775806", None),
+    (framed(b"-ERR payload of 234881024 bytes exceeds 1048576"), REPLY, "other byte order"),
+    (framed(b"-ERR payload of 4294967240 bytes exceeds 1048576"), REPLY, "signed char"),
+    (framed(b"-ERR payload of 4294967240 bytes exceeds 1"), b"-ERR payload of 9", "exactly"),
+    ((len(REPLY) - 4).to_bytes(4, "little") + REPLY, REPLY, "4 too small"),
     (b"+PONG\r\n", b"+PONG", "RESP"),
     (framed(b"-ERR no such thing"), b"-ERR empty command", "exactly the expected text"),
     (framed(b"-ERR unknown command 'ECHO'"), REPLY, "does not know ECHO yet"),
@@ -70,7 +75,7 @@ def test_a_server_that_is_judged_as_another_kind(judged, came, word):
     assert word in hint if word else hint is None
 
 
-@pytest.mark.parametrize(("came", "given"), [(b"\n", True), (b"\r\n", True), (b"\n\n", False)])
+@pytest.mark.parametrize(("came", "given"), [(b"\n", True), (b"\0", True), (b"\n\n", False)])
 def test_what_comes_behind_the_last_reply(came, given):
     assert (hints.for_extra(came) is not None) == given
 
