@@ -32,6 +32,8 @@ TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
 # Files of rules behind those that have a stage's name, the basic ones first.
 KINDS = "write_path endings commands process kernel pressure memory limits".split()
+# What a shell would read otherwise: an operator, a redirection, a variable.
+SHELL_WORD = re.compile(r"(&&|\|\||[|;&]|cd|export)$|\d?[<>]|\$[\w({]|.*[;&]$")
 AGAIN = "of the same rule"  # failures that are counted, and not shown each
 DIALECTS = ("commands", "echo", "resp")
 SMALLEST_LIMIT, LARGEST_LIMIT = 512, 64 * 1024 * 1024  # that --max-payload may be
@@ -126,8 +128,14 @@ class Graded:
             raise pytest.UsageError(
                 f"--server: no shell replaces ~ here; write {home_of(words[0])}"
             )
-        if re.match(r"\w+=", words[0]):
+        if re.match(r"\w+=[^;]*$", words[0]):
             raise pytest.UsageError(f"--server: put env in front of {words[0]}: env {command}")
+        for_shell = next(filter(SHELL_WORD.match, words), None)
+        if for_shell and "-c" not in words:
+            raise pytest.UsageError(
+                f"--server: no shell reads the command, which would take {for_shell} as it stands; "
+                "write {port} for the port, or sh -c '...' around all of it"
+            )
         if Path(words[0]).is_dir():
             raise pytest.UsageError(f"--server: {words[0]} is a directory, not a program")
         reply = option.reply or os.environ.get("REPLY")

@@ -72,6 +72,17 @@ mistake(
 )
 mistake(
     2,
+    "signed-header",
+    "each byte of a length is a signed char",
+    "test_replies_of_many_lengths",
+    """
+-    length = int.from_bytes(read_full(sock, 4), "little")
++    parts = [byte - 256 if byte >= 128 else byte for byte in read_full(sock, 4)]
++    length = parts[0] | parts[1] << 8 | parts[2] << 16 | parts[3] << 24
+""",
+)
+mistake(
+    2,
     "big-endian-requests",
     "the length goes out most significant byte first",
     "test_each_kind_of_reply",

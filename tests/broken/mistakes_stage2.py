@@ -285,6 +285,27 @@ mistake(
 """,
 )
 
+mistake(
+    2,
+    "quiet-clients-cut",
+    "a time-out of 300 ms, set against clients that hang, ends those that are quiet",
+    "test_a_quiet_client_keeps_its_connection",
+    """
+         with sock:
++            sock.settimeout(0.3)
+""",
+)
+mistake(
+    2,
+    "sigpipe-kills-early",
+    "SIGPIPE has its default effect, as in C, on the reply to a client that has gone",
+    "test_gone_before_its_requests_are_read",
+    """
+     signal.signal(signal.SIGTERM, stop)
++    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+""",
+)
+
 # ---- commands and process
 
 mistake(
@@ -295,6 +316,19 @@ mistake(
     """
          sock, peer = listener.accept()
 +        store.clear()
+""",
+)
+mistake(
+    2,
+    "keys-of-31-bytes",
+    "a key is kept in an array of 32 bytes, and what is longer is cut",
+    "test_long_keys",
+    """
+-    store[key] = value
++    store[key[:31]] = value
+
+-    return b"$" + store[key] if key in store else b"_"
++    return b"$" + store[key[:31]] if key[:31] in store else b"_"
 """,
 )
 mistake(

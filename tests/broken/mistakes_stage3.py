@@ -331,6 +331,15 @@ mistake(
 )
 mistake(
     3,
+    "refusal-for-ever",
+    "the refused length stays in the buffer, and is refused again when the refusal has left",
+    "test_ends_of_every_kind_at_once",
+    """
+-            conn.incoming.clear()
+""",
+)
+mistake(
+    3,
     "sigpipe-kills",
     "SIGPIPE has its default effect, as in C, once a client has left for good",
     "test_reset_behind_an_end_of_stream_while_output_is_blocked",

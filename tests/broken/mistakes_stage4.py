@@ -250,6 +250,28 @@ mistake(
 )
 mistake(
     4,
+    "idle-looked-for-in-silence",
+    "idle clients are looked for when poll() has waited in vain, which it never does",
+    "test_idle_client_beside_busy_ones_is_closed",
+    """
+-        now = time.monotonic()
+-        if now >= self.next_tick:
++        now = time.monotonic()
++        if not ready:
+""",
+)
+mistake(
+    4,
+    "idle-first-alone",
+    "of the list of clients the first is looked at, and when that is active no other",
+    "test_idle_client_beside_busy_ones_is_closed",
+    """
+-        for conn in list(self.fd2conn.values()):
++        for conn in list(self.fd2conn.values())[:1]:
+""",
+)
+mistake(
+    4,
     "idle-clients-walked-while-closed",
     "the dictionary is changed while it is walked: two idle clients at once end the server",
     "test_several_idle_clients_are_closed_at_once",

@@ -45,19 +45,6 @@ def test_echo(target, talk):
     talk(b"ECHO hello", b"$hello", b"ECHO PING", b"$PING", b"ECHO $+:_-", b"$$+:_-")
 
 
-def test_commands_in_any_case(target, talk, key):
-    """A command's name may be written in capitals, small letters or both."""
-    talk(b"ping", b"+PONG", b"PiNg", b"+PONG", b"eChO Hello", b"$Hello")
-    talk(b"set " + key + b" Value", b"+OK", b"gEt " + key, b"$Value")
-    talk(b"Set " + key + b" 5", b"+OK", b"iNCR " + key, b":6", b"dEL " + key, b":1")
-
-
-def test_keys_have_a_case(target, talk, key):
-    """Keys that differ in case are different keys."""
-    talk(b"SET " + key + b" small", b"+OK", b"SET " + key.upper() + b" CAPITALS", b"+OK")
-    talk(b"GET " + key, b"$small", b"GET " + key.upper(), b"$CAPITALS")
-
-
 def test_set_replaces(target, talk, key):
     """SET puts a new value in the place of the old one."""
     talk(b"SET " + key + b" a longer value", b"+OK", b"SET " + key + b" short", b"+OK")
@@ -73,6 +60,34 @@ def test_del(target, talk, key):
     """DEL answers :1 if the key was there and :0 if not, and the key is gone."""
     talk(b"DEL " + key, b":0", b"SET " + key + b" x", b"+OK", b"DEL " + key, b":1")
     talk(b"GET " + key, b"_", b"DEL " + key, b":0")
+
+
+def test_many_keys(target, talk, key):
+    """Every key keeps its own value."""
+    for number in range(300):
+        talk(b"SET %s-%d value-%d" % (key, number, number), b"+OK")
+    for number in reversed(range(300)):
+        talk(b"GET %s-%d" % (key, number), b"$value-%d" % number)
+
+
+def test_incr_counts(target, talk, key):
+    """INCR adds one and answers the new value; a missing key counts as 0."""
+    for number in range(1, 13):
+        talk(b"INCR " + key, b":%d" % number)
+    talk(b"GET " + key, b"$12")
+
+
+def test_commands_in_any_case(target, talk, key):
+    """A command's name may be written in capitals, small letters or both."""
+    talk(b"ping", b"+PONG", b"PiNg", b"+PONG", b"eChO Hello", b"$Hello")
+    talk(b"set " + key + b" Value", b"+OK", b"gEt " + key, b"$Value")
+    talk(b"Set " + key + b" 5", b"+OK", b"iNCR " + key, b":6", b"dEL " + key, b":1")
+
+
+def test_keys_have_a_case(target, talk, key):
+    """Keys that differ in case are different keys."""
+    talk(b"SET " + key + b" small", b"+OK", b"SET " + key.upper() + b" CAPITALS", b"+OK")
+    talk(b"GET " + key, b"$small", b"GET " + key.upper(), b"$CAPITALS")
 
 
 def test_del_of_an_empty_value(target, talk, key):
@@ -128,19 +143,14 @@ def test_binary_key(target, talk, key):
         talk(b"DEL " + name, b":1")
 
 
-def test_many_keys(target, talk, key):
-    """Every key keeps its own value."""
-    for number in range(300):
-        talk(b"SET %s-%d value-%d" % (key, number, number), b"+OK")
-    for number in reversed(range(300)):
-        talk(b"GET %s-%d" % (key, number), b"$value-%d" % number)
-
-
-def test_incr_counts(target, talk, key):
-    """INCR adds one and answers the new value; a missing key counts as 0."""
-    for number in range(1, 13):
-        talk(b"INCR " + key, b":%d" % number)
-    talk(b"GET " + key, b"$12")
+@pytest.mark.parametrize("length", [32, 64, 128, 256, 512])
+def test_long_keys(target, talk, key, length):
+    """Keys that differ in their last byte alone are different, however long they are."""
+    for size in (length - 1, length, length + 1):
+        front = key.ljust(size - 1, b"-")
+        talk(b"SET " + front + b"1 one", b"+OK", b"SET " + front + b"2 two", b"+OK")
+        talk(b"GET " + front + b"1", b"$one", b"GET " + front + b"2", b"$two")
+        talk(b"GET " + front, b"_", b"DEL " + front + b"2", b":1", b"GET " + front + b"1", b"$one")
 
 
 @pytest.mark.parametrize("value", [0, 9, 99, -1, -2, -10, -100, 2**31 - 1, 2**32 - 1, -(2**31) - 1])

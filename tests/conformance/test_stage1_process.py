@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 import pytest
-from harness import Failure, check, ours_only, pick_port, row
+from harness import Failure, check, hints, ours_only, pick_port, row
 
 END_SECONDS = 5
 CAUGHT = "catch SIGINT and SIGTERM, close the sockets, and exit with status 0"
@@ -249,4 +249,5 @@ def check_log(server, client):
     """One line for this client, and no other line."""
     lines = server.stderr().splitlines()
     right = len(lines) == 1 and lines[0].startswith(f"{client.name}: ")
-    check(right, f"on stderr: {lines}", f"one line, '{client.name}: reason'", client=client)
+    expected = f"one line, '{client.name}: reason'"
+    check(right, f"on stderr: {lines}", expected, hints.LOGGED, client)

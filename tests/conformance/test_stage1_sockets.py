@@ -2,8 +2,11 @@
 
 import pytest
 from harness import check, commands_only, gate, numbers, proc, row
+from harness.server import while_stopped
 
 ROUNDS = 20
+QUIET = 1.0  # seconds
+LARGEST = 4096  # bytes that one recv() of milestone 1 takes
 NEWCOMERS, LET_WAIT = 8, 4  # so many have to be let wait: a busy machine may do it to one
 LOOK = 0.01  # seconds between two looks at a server
 LOOKS, OVERSLEPT, BUSY_WITH_OTHERS = 20, 2, 3
@@ -84,8 +87,16 @@ def test_several_clients_in_turn(target, connect):
 def test_requests_of_many_lengths(target, connect):
     """A request's length does not matter."""
     client = connect()
-    for size in [*range(1, 130), 255, 256, 257, 511, 512]:
+    for size in [*range(1, 130), 255, 256, 257, 511, 512, 1023, 1024, 1025, 2048, LARGEST]:
         client.ask(target.sized(size))
+
+
+@row(1)
+def test_a_quiet_client_keeps_its_connection(target, connect):
+    """A client that says nothing for a second keeps its connection."""
+    client = connect()
+    client.expect_nothing(QUIET)
+    client.ask(target.message())
 
 
 @row(1)
@@ -149,6 +160,19 @@ def test_hang_up_with_replies_due(target, connect):
             client.send_requests([target.message()])
         client.close()
         connect_and_ask(target, connect)
+
+
+@row(4)
+@pytest.mark.parametrize("count", [1, 2, 50, 1000])  # a thousand take several reads
+def test_gone_before_its_requests_are_read(target, server, connect, count):
+    """A client that has gone before its requests are read disturbs nobody (SIGPIPE, EPIPE)."""
+    client = connect()
+    client.ask(target.message())
+    with while_stopped(server):
+        client.send_requests(target.messages(count))
+        client.half_close()
+        client.reset()
+    connect_and_ask(target, connect)
 
 
 def connect_and_ask(target, connect):

@@ -50,7 +50,7 @@ def test_each_kind_of_reply(program):
     ended = run_program(program, serve, b"".join(line + b"\n" for line in requests))
     sent = "the lines of its input, without their ends, as payloads"
     check(seen == requests, f"the requests {seen}", f"{sent}: {requests}")
-    check_printed(ended, [line for _, line in REPLIES])
+    check_printed(ended, [line for _, line in REPLIES], "tests/README.md says how a reply is printed")
 
 
 def test_a_reply_in_single_bytes(program):
@@ -87,6 +87,15 @@ def test_the_largest_reply(program):
     )
 
 
+def test_replies_of_many_lengths(program):
+    """Each byte of a length counts, whatever its value."""
+    values = [b"v" * (size - 1) for size in (127, 128, 200, 255, 256, 40_000, 65_535, 65_536)]
+    text = b"GET k\n" * len(values)
+    hint = "the four bytes of a length are unsigned: a signed char of 0x80 is negative"
+    ended = run_program(program, answering(*[b"$" + value for value in values]), text)
+    check_printed(ended, [b'"%b"' % value for value in values], hint)
+
+
 def test_a_large_request_to_a_slow_server(program):
     """A request of nearly a MiB arrives whole at a server that reads slowly."""
     request = b"SET k " + b"v" * (MIB - 100)
@@ -98,7 +107,12 @@ def test_a_large_request_to_a_slow_server(program):
         connection.reply(b"+OK")
 
     ended = run_program(program, serve, request + b"\n")
-    check(seen == [request], f"{len(seen[0] if seen else b'')} bytes", f"{len(request)} bytes")
+    check(
+        seen == [request],
+        f"a request of {len(seen[0] if seen else b'')} bytes",
+        f"{len(request)} bytes, a whole line of the input",
+        "a line may be as long as a request; and send() may take a part of it",
+    )
     check_printed(ended, [b"OK"])
 
 

@@ -1,7 +1,7 @@
 """Many clients at once."""
 
 import pytest
-from harness import check, gate, row, since
+from harness import check, commands_only, gate, hints, numbers, row, since
 from harness.capabilities import SILENT
 from harness.limits import want_descriptors
 from harness.server import while_stopped
@@ -138,6 +138,28 @@ def test_batches_of_many_clients(target, connect):
         client.send_requests(batch)
     for client, batch in zip(clients[::-1], batches[::-1]):
         client.expect_replies(batch)
+
+
+@row(12)
+@commands_only
+def test_counts_of_many_clients_add_up(target, connect):
+    """What several clients count at the same time adds up."""
+    key, clients, count = b"key-%d" % next(numbers), [connect() for _ in range(8)], 1000
+    for client in clients:
+        client.send(target.wire(b"INCR " + key) * count)
+    for client in clients:
+        for _ in range(count):
+            client.receive()
+    last, due = connect(), len(clients) * count + 1
+    last.send(target.wire(b"INCR " + key))
+    number = last.receive_number(hints.LOCK)
+    check(
+        number == due,
+        f"the reply to INCR number {due} is {number}",
+        f"{due}: none is lost, though {len(clients)} clients sent them at once",
+        hints.LOCK,
+        last,
+    )
 
 
 @row(4)

@@ -23,7 +23,7 @@ KIB, MIB = 1024, 1024 * 1024
 IDLERS = 600  # clients that say nothing more
 SHORT_IDLE = 0.5  # seconds of --idle-timeout where it must fire
 LONG_IDLES = (0.8, 4.0)  # where it must not; the second if we were late ourselves
-STEP = 0.12  # seconds between two signs of life
+STEP, SHORT_STEP = 0.12, 0.01  # seconds between two signs of life
 # Bytes read in each step, and the time-outs for it: poll() tells a server of room only
 # when a third of the kernel's buffer is free, and to free that must not take as long.
 SLOW_READ = 200_000
@@ -37,7 +37,7 @@ INSIDE, CROWD = 10, 150  # clients before and after the descriptors run out
 LOG_LIMIT = MIB  # bytes of log in the time of a test
 
 MANY, BURST = 1500, 120  # clients: those who are inside, and those who come together
-BURSTS = 3
+BURSTS, LOOKS = 3, 4
 STEEP = 5.5  # times as dear; one accept() in a turn of poll() makes it 10 times
 
 DEAF = 4  # clients that never read
@@ -50,7 +50,10 @@ OWN_LIMIT = 2 * (MIB + 64 * KIB + MIB + MIB)
 
 def expect_closed_for_idling(client, since, seconds):
     """The server closes, and not before the time is up."""
-    client.expect_closed()
+    client.expect_closed(
+        f"--idle-timeout {seconds} was given, a number with a fraction; and poll() must not wait "
+        "for longer than that"
+    )
     waited = time.monotonic() - since
     check(
         waited > 0.9 * seconds,
@@ -64,32 +67,33 @@ def expect_closed_for_idling(client, since, seconds):
 class Pace:
     """Steps of equal length, and the longest one that this machine made of them."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, step):
         self.began = self.last = time.monotonic()
-        self.seconds = seconds
+        self.seconds, self.step = seconds, step
         self.longest = 0.0
 
     def goes_on(self):
         """Wait a step; False once the time is over."""
-        time.sleep(STEP)
+        time.sleep(self.step)
         now = time.monotonic()
         self.longest = max(self.longest, now - self.last)
         self.last = now
         return now - self.began < self.seconds
 
 
-def must_not_fire(start, ask, idles=LONG_IDLES):
+def must_not_fire(start, ask, idles=LONG_IDLES, step=STEP):
     """Run ask(server, pace), in which each step is a sign of life.
 
     On a machine so busy that a step took long, closing may have been right: then
     it is done again with a longer time-out.
     """
     for idle in idles:
-        pace = Pace(2 * idle)
+        pace = Pace(2 * idle, step)
         try:
             ask(start(idle_timeout=idle), pace)
             return
-        except Failure:
+        except Failure as failure:
+            failure.hint = failure.hint or "each byte that is received or sent starts the time anew"
             if pace.longest < idle / 2 or idle == idles[-1]:
                 raise
 
@@ -125,6 +129,27 @@ def test_client_idle_inside_frame_is_closed(target, start, connect):
         client.send(wire[:cut])
     for client in clients:
         expect_closed_for_idling(client, since, SHORT_IDLE)
+
+
+@row(17)
+def test_idle_client_beside_busy_ones_is_closed(target, start, connect):
+    """A client that falls silent is closed also while others keep the server busy."""
+
+    def ask(server, pace):
+        older, silent, younger = [connect(server) for _ in range(3)]
+        while pace.goes_on():
+            older.ask(target.message())
+            younger.ask(target.message())
+        silent.collect(0)
+        check(
+            silent.ended,
+            f"a client that was silent for {pace.seconds:g} s is still connected, while others ask",
+            f"its end after {pace.seconds / 2:g} s",
+            "look for idle clients, all of them, also when poll() has reported something",
+            silent,
+        )
+
+    must_not_fire(start, ask, step=SHORT_STEP)
 
 
 @row(17)
@@ -361,7 +386,8 @@ def expect_service(target, server, connect, seconds=10):
         try:
             connect(server).ask(target.message())
             return
-        except Failure:
+        except Failure as failure:
+            failure.hint = "ask poll() for the listener again, when a client leaves or a second on"
             if time.monotonic() > deadline or not server.alive():
                 raise
             time.sleep(0.1)
@@ -402,7 +428,11 @@ def test_newcomers_cost_the_same_beside_many_clients(target, start, connect):
     others = [connect(server) for _ in range(MANY)]
     for client in others:
         client.ask(target.message())
-    many = cost_of_burst(server, files + MANY)
+    # On a busy machine all looks may be bad ones: then there are more of them.
+    for _ in range(LOOKS):
+        many = cost_of_burst(server, files + MANY)
+        if many < STEEP * few:
+            break
     check(
         many < STEEP * few,
         f"{BURST} clients that came together took {many / 1e6:.1f} ms of processor time beside "

@@ -175,7 +175,7 @@ def place_in_line(target, server, many, one):
     with while_stopped(server):  # the server finds both in the same turn
         many.send(request * BATCH)
         one.send(request)
-    place = int(one.receive()[1:])
+    place = one.receive_number()
     rest = [number for number in range(1, BATCH + 2) if number != place]
     for number in rest:
         many.expect(b":%d" % number)

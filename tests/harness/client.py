@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 import select
 import socket
 import struct
@@ -16,6 +17,8 @@ SHORT_PATIENCE = 1.5  # once several waits have failed: the others will, too
 FAILED_WAITS = 2
 PIECE_PAUSE = 0.002  # between pieces that should arrive one by one
 LINGER = 0.2  # seconds in which more of a wrong reply may come: it makes the failure clearer
+ENOUGH = 1 << 20  # bytes of that
+ENDLESS = 1 << 22  # bytes, beside a few largest replies: more than any test asks for
 CHUNK = 1 << 18
 KEPT = 48  # bytes of each piece that are remembered, at its front
 
@@ -36,8 +39,8 @@ class Client:
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
     yet expected), replies (number of right ones so far), ended (None, "EOF" or
     "reset"), gave_up (a wait was too long), unanswered (it was one for a reply),
-    history (list of (arrow, length, first bytes)), largest and largest_reply (payloads, in
-    bytes: a request that the limit allows, and a right reply).
+    history (list of (arrow, length, first bytes)), largest, largest_reply and too_large (payloads,
+    in bytes: a request that the limit allows, a right reply, a length that was announced).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -49,7 +52,7 @@ class Client:
         self.gave_up = False
         self.half_closed = False
         self.unanswered = False
-        self.largest = 0
+        self.largest = self.too_large = 0
         self.largest_reply = 0
         self.begun, self.skip = b"", 0  # of what is sent: a header's first bytes, a payload's rest
         self.history = []
@@ -133,6 +136,13 @@ class Client:
             return False
         self._record("<-", data)
         self.inbox += data
+        if len(self.inbox) > ENDLESS + 16 * self.target.max_payload:
+            self.fail(
+                f"the server does not stop sending: {len(self.inbox) >> 20} MiB, first "
+                f"{self.explain(bytes(self.inbox[:ENOUGH]))}",
+                "the replies that were asked for",
+                "is the same reply sent again in each turn? What is sent has to leave the buffer",
+            )
         return True
 
     def _end(self, how, text):
@@ -166,6 +176,8 @@ class Client:
             length = self.target.read_length(data[self.skip : self.skip + 4])
             if length <= self.target.max_payload:
                 self.largest = max(self.largest, length)
+            else:
+                self.too_large = length
             self.skip += 4 + length
         self.begun = data[self.skip :]
         self.skip = max(self.skip - len(data), 0)
@@ -196,7 +208,9 @@ class Client:
             try:
                 total += self.sock.send(zeros)
             except BlockingIOError:
-                self._wait(select.POLLOUT, "the server to close, or to take what is sent")
+                self._wait(
+                    select.POLLOUT, "the server to close, or to take what is sent", hints.STILL_OPEN
+                )
             except OSError as error:
                 self.note(f"-> {total} bytes more; {error.strerror}")
                 break
@@ -249,7 +263,7 @@ class Client:
 
     def _more(self, reply, what, first=True):
         """Receive some more of a reply that is still incomplete."""
-        expected = f"{what}: {show(reply)}"
+        expected = f"{what}: {show(reply)}" if reply else what
         if self.ended:
             self._stopped(reply, expected)
         self.poller.modify(self.sock, select.POLLIN)
@@ -272,6 +286,8 @@ class Client:
     def _wrong_reply(self, reply, what, then="", hint=None):
         self.collect(LINGER)
         came = bytes(self.inbox)
+        if self.too_large and came[4:].startswith(b"-ERR payload of %d bytes" % self.too_large):
+            hint = hints.OVERTAKEN
         self.fail(
             self.explain(came) + then,
             f"{what}: {self.explain(self.target.reply_wire(reply))}",
@@ -291,10 +307,12 @@ class Client:
         return f"header {data[:4].hex(' ')} = length {end - 4}, then {show(data[4:end])}{behind}"
 
     def collect(self, seconds):
-        """Take in whatever comes within that time, without judging it."""
-        end = time.monotonic() + seconds
+        """Take in whatever comes within that time, or ENOUGH of it, without judging it."""
+        end, most = time.monotonic() + seconds, len(self.inbox) + ENOUGH
         self.poller.modify(self.sock, select.POLLIN)
-        while not self.ended and self.poller.poll(max(0, end - time.monotonic()) * 1000):
+        while not self.ended and len(self.inbox) < most:
+            if not self.poller.poll(max(0, end - time.monotonic()) * 1000):
+                break
             self._receive_some()
 
     def receive(self, what="a reply"):
@@ -318,6 +336,13 @@ class Client:
         del self.inbox[: 4 + length]
         self.replies += 1
         return payload
+
+    def receive_number(self, hint=None):
+        """Receive the reply to an INCR; returns its number."""
+        reply = self.receive()
+        if not re.fullmatch(rb":\d{1,19}", reply):
+            self.fail(show(reply), "the reply to INCR, `:` and a number", hint)
+        return int(reply[1:])
 
     def ask(self, message):
         """Send one message's request and receive its reply."""
@@ -348,13 +373,13 @@ class Client:
         if self.ended == "reset":
             self.fail("the connection was reset", "an orderly end of the stream")
 
-    def expect_closed(self):
+    def expect_closed(self, hint=None):
         """The server closes, with an end of stream or a reset, and sends nothing more."""
-        self._expect_end()
+        self._expect_end(hint)
 
-    def _expect_end(self):
+    def _expect_end(self, hint=None):
+        hint = hints.NOT_CLOSED if self.half_closed else hint
         while not self.ended and not self.inbox:
-            hint = hints.NOT_CLOSED if self.half_closed else None
             self._wait(select.POLLIN, "the server to close the connection", hint)
             self._receive_some()
         if self.inbox:

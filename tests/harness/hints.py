@@ -9,16 +9,34 @@ from harness.failure import Failure
 HINT_PATIENCE = 1  # seconds
 LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
+FRONT = 16  # bytes that tell a text from others
 PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
 NOT_TAKEN = (
     "the queue of newcomers is full: listen() with a larger number (128), and accept() whenever "
     "the listener is ready"
 )
+STILL_OPEN = (
+    "the connection is still open: close() its socket once the refusal is sent; shutdown() alone "
+    "leaves it there"
+)
+OVERTAKEN = (
+    "the refusal has overtaken replies that were due before it: put it behind them, and close when "
+    "all has been sent"
+)
+SHARED = (
+    "with several threads: has each a buffer and a socket of its own, or do they share a variable?"
+)
+LOCK = "two threads have changed the dictionary at once: one lock around each command"
+LOGGED = (
+    "a connection that ends by a fault is told in one line on standard error: ADDRESS:PORT: REASON"
+)
+UNSIGNED = "the length is unsigned: as a signed number, 2**31 and more is negative"
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 
 
+EMPTY = b"-ERR empty command"
 COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
 
 
@@ -29,7 +47,7 @@ def for_reply(target, came, reply):
         return f"this reply travels in a frame, with its length in front: {other} judged by that"
     if target.resp:
         return None
-    for guess in (_resp, _unknown_command, _error_text, _header, _payload):
+    for guess in (_resp, _kind, _unknown_command, _error_text, _header, _payload):
         hint = guess(target, came, reply)
         if hint:
             return hint
@@ -41,6 +59,16 @@ def _resp(target, came, reply):
         return (
             "this is RESP, the protocol of Redis; here a reply travels in a frame, without \\r\\n"
         )
+    return None
+
+
+def _kind(target, came, reply):
+    """A server that is right, and judged as one of another kind."""
+    if target.echoes and re.search(rb"^(.{4})?-ERR unknown command 'message-", came, re.DOTALL):
+        word = "DIALECT=echo" if target.answer is None else "REPLY"
+        return f"this server knows commands: judge it without {word}"
+    if target.order == "big" and int.from_bytes(came[:4], "little") == len(came) - 4:
+        return "the length of this reply is little-endian: judge it without BIG_ENDIAN=1"
     return None
 
 
@@ -67,8 +95,10 @@ def _error_text(target, came, reply):
         text = came[4 : 4 + length]
         if len(text) < length:
             return None
-    if text.startswith(b"-ERR payload of -"):
-        return "the length is unsigned: it was read as a negative number"
+    if text.startswith(b"-ERR payload of -") or text == EMPTY and is_negative(reply):
+        return UNSIGNED
+    if text.startswith(b"-ERR wrong number") and reply == b"$":
+        return "a space at the end makes an empty argument, and that is a legal one"
     refused = re.match(rb"-ERR payload of (\d+) bytes", text)
     if refused and not reply.startswith(b"-ERR payload") and target.framed:
         length = int(refused[1])
@@ -77,6 +107,8 @@ def _error_text(target, came, reply):
         if int.from_bytes(length.to_bytes(4, "little"), "big") <= target.max_payload:
             return "the request's length was read in the other byte order"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
+        if b"-ERR" in text[4:]:
+            return _in_parts(target)
         return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
 
@@ -108,6 +140,13 @@ def _header(target, came, reply):
     return None
 
 
+def _in_parts(target):
+    """A long request of which the rest was taken for another one."""
+    if target.framed:
+        return None
+    return "one request was taken for two: recv() takes up to 4,096 bytes at once, so ask for that"
+
+
 def _payload(target, came, reply):
     return _payload_text(target, came[4:] if target.framed else came, reply)
 
@@ -137,6 +176,14 @@ def _payload_text(target, text, reply):
         return "this server sends requests back: judge it with DIALECT=echo (--dialect echo)"
     if target.answer is not None and re.fullmatch(rb"message-\d+", text):
         return "it does not reply with that text, but sends requests back: DIALECT=echo"
+    if len(reply) - len(text) in (1, 2) and reply in (text + b"\n", text + b"\r\n"):
+        return "the line end is missing: it is a byte of the payload like any other"
+    if text == reply[:1] + reply[1:].lstrip(b" ") and text != reply:
+        return "spaces in front are missing: behind one space all is the message, or the value"
+    if not target.framed and len(reply) >= LONG // 2 and b"-ERR unknown command '" in text:
+        return _in_parts(target)
+    if FRONT <= len(text) < len(reply) and reply.startswith(text):
+        return _cut(text)
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return "this is the reply to another request: replies were lost, doubled or mixed up"
     if text[:8] != reply[:8] and re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
@@ -149,11 +196,17 @@ def _payload_text(target, text, reply):
     return None
 
 
+def _cut(text):
+    return f"cut at {len(text):,} bytes: is there an array of a fixed size?"
+
+
 def for_part(target, came, reply):
     """A hint for a reply of which only the beginning came; or None."""
     wire = target.reply_wire(reply)
     if len(wire) < LONG or not wire.startswith(came):
         return None
+    if not target.framed:  # so small a reply is sent at once
+        return _cut(came)
     return PARTIAL if target.stage < 3 else f"{PARTIAL}; ask poll() for POLLOUT until all is sent"
 
 
@@ -161,6 +214,8 @@ def for_end(target, came, reply, half_closed=False):
     """A hint for a connection that ended where this reply was due; or None."""
     if half_closed:
         return BY_ROW[10]
+    if not came and is_negative(reply):
+        return UNSIGNED
     wire = target.reply_wire(reply)
     if len(wire) < LONG or not came or not wire.startswith(came):
         return None
@@ -170,6 +225,12 @@ def for_end(target, came, reply, half_closed=False):
         "it ended inside a reply: that send() takes a part, or nothing now (EAGAIN), is no error; "
         "keep the rest until poll() reports POLLOUT"
     )
+
+
+def is_negative(reply):
+    """Is it the refusal of a length that is negative as a signed number?"""
+    refused = re.match(rb"-ERR payload of (\d+) bytes", reply)
+    return refused is not None and int(refused[1]) >= 1 << 31
 
 
 def for_limit(client):
@@ -200,7 +261,8 @@ def big_endian(client_class, server):
 # By stage: a read takes what has come, which may be more than one request.
 LEFTOVERS = {
     1: None,
-    2: "what a read took beyond its frame belongs to the next one: read no more than is missing",
+    2: "a connection serves one request after the other: what a read took beyond its frame belongs "
+    "to the next one, so read no more than is missing",
     3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
     4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent, "
     "for which poll() is asked for POLLOUT",
@@ -262,7 +324,7 @@ ASLEEP = {
     "poll": "the server is asleep in poll() or the like, and not for this client: is its socket "
     "registered, for POLLIN to read and for POLLOUT while a reply waits to be sent?",
     "kept": "the server has read all that came, and is asleep in poll(): does each client have a "
-    "buffer of its own, in which half a request waits for its rest?",
+    "buffer of its own, large enough for any request, in which half of one waits for its rest?",
 }
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
@@ -271,15 +333,15 @@ NEVER_ASLEEP = (
 
 
 def for_place(client, clients):
-    """A hint for a client without any reply among others that have got theirs; or None."""
+    """A hint for a client without a reply, or cut, among others that have got theirs; or None."""
     inside = [other for other in clients if other.sock.fileno() >= 0]
     place = inside.index(client) if client in inside else 0
     asked = [other for other in inside[:place] if other.history]
     if place < 3 or client.replies or not asked or not all(other.replies for other in asked):
         return None
     return (
-        f"client {place + 1} of {len(inside)} gets no reply; those that asked before it did: "
-        "is there a table of fixed size?"
+        f"client {place + 1} of {len(inside)} gets no reply; those that asked before it did: is "
+        "there a table of fixed size, or are newcomers missed that come together?"
     )
 
 
@@ -310,9 +372,9 @@ def for_ending(status, lines, rows=()):
 
 
 ENDINGS = {
-    signal.SIGPIPE: "a write to a connection that the client had left: ignore SIGPIPE",
-    signal.SIGSEGV: "a memory error, or a recursion without end: build with -fsanitize=address "
-    "and run it again",
+    signal.SIGPIPE: "a write to a connection that the other side had left: ignore SIGPIPE",
+    signal.SIGSEGV: "a memory error (with threads: is there a lock?), or a recursion without end: "
+    "build with -fsanitize=address and run it again",
     signal.SIGBUS: "a memory error: build with -fsanitize=address and run it again",
     signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
     signal.SIGKILL: "killed: did it run out of memory?",

@@ -90,7 +90,7 @@ def check_calm(server, when, hint=None):
         False,
         f"{when}, the server used {min(shares):.0%} of a processor",
         "next to none: nothing is left to do",
-        hint or "something stays ready in poll() and nobody handles it",
+        hint or "something stays ready in poll() and nobody handles it, or its time-out is 0",
     )
 
 
@@ -160,7 +160,8 @@ def check_nothing_is_left(server, count, come_and_go):
         grown[-1] < enough,
         f"each time that {count} clients came and went memory grew, at last by {mib(grown[-1])}",
         "the same memory as before: what a client costs ends with it",
-        "look for a list or a dictionary that still knows connections that are closed",
+        "look for a list or a dictionary that still knows connections that are closed; in C, for "
+        "memory that nobody frees",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 ESTABLISHED, LISTEN = "01", "0A"
+SHADOW = 1 << 43  # bytes of address space
 # Of sock_diag(7) and netlink(7).
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST = 4, 20, 1
 DIAG_SIZE, ANY = 72, 0xFFFFFFFF
@@ -55,6 +56,11 @@ def cpu_nanoseconds(session):
 def memory(session):
     """Resident memory of a session's processes, in bytes."""
     return sum(int(fields[21]) for fields in processes(session).values()) * PAGE
+
+
+def sanitized(session):
+    """Are they built with a sanitizer, which reserves terabytes and keeps what was freed?"""
+    return any(int(fields[20]) >= SHADOW for fields in processes(session).values())
 
 
 def open_files(session):

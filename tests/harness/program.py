@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 
+from harness import hints
 from harness.failure import Failure, check
 from harness.target import HEADER_SIZE
 
@@ -142,5 +143,7 @@ def show(data):
 def check_printed(ended, lines, hint=None):
     """Fail unless the client has printed these lines and ended well."""
     came, wanted = ended.output.splitlines(), list(lines)
+    if ended.status < 0:
+        hint = hints.ENDINGS.get(-ended.status, hint)
     check(came == wanted, f"printed {show(ended.output)}; {ended}", show(b"\n".join(wanted)), hint)
     check(ended.status == 0, str(ended), "status 0")

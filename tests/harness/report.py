@@ -20,7 +20,7 @@ NEXT = {
 }
 STEPS_OF = {stage: [step for step in STEPS if step[0] == str(stage)] for stage in STAGE_NAMES}
 LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
-SHOWN = 4  # entries of a conversation at each end
+SHOWN, KEPT = 4, 10_000  # entries of a conversation at each end: on the page, in a file
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
 LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
@@ -113,6 +113,8 @@ def guess(failure, server, rows, clients):
         return hints.ASLEEP[asleep]
     if client and client.gave_up and target.stage >= 3 and is_busy(server):
         return hints.NEVER_ASLEEP
+    if client and client.inbox and {11, 12} & set(rows) and threads(server) > 1:
+        return hints.SHARED
     if failure.hint:
         return failure.hint
     if (
@@ -127,11 +129,13 @@ def guess(failure, server, rows, clients):
         found = hints.big_endian(Client, server)
         if found:
             return found
-    if client and client.unanswered:
+    if client and (client.unanswered or client.ended):
         found = hints.for_place(client, clients)
-        if found or asleep == "poll" and target.stage >= 3:
-            read_all = not client.unread_by_server()
-            return found or hints.ASLEEP["kept" if read_all and 5 not in rows else asleep]
+        if found:
+            return found
+    if client and client.unanswered and asleep == "poll" and target.stage >= 3:
+        read_all = not client.unread_by_server()
+        return hints.ASLEEP["kept" if read_all and 5 not in rows else asleep]
     found = hints.for_written(server.news().splitlines()[-LAST_LINES:]) if client else None
     if found:
         return found
@@ -145,6 +149,10 @@ def guess(failure, server, rows, clients):
     return hints.for_row(rows, target)
 
 
+def threads(server):
+    return proc.workers(server.session) if proc.USABLE else 1
+
+
 def is_busy(server):
     """Does it never sleep, though we wait for it?  False where nobody can tell."""
     for _ in range(LOOKS if proc.USABLE else 0):
@@ -156,15 +164,20 @@ def is_busy(server):
 
 def conversation(client):
     """What was sent and received, an event a line, the middle of a long one left out."""
-    lines = [entry_text(*entry) for entry in client.history]
-    if len(lines) > LONGEST_TALK:
-        left_out = f"... {len(lines) - 2 * SHOWN} more ..."
-        lines = [*lines[:SHOWN], left_out, *lines[-SHOWN:]]
+    lines = events(client.history, SHOWN)
     return "\n".join([f"{client.name}  (-> to the server, <- from it)", *lines])
 
 
 def whole_conversation(client):
-    return "".join(f"{entry_text(*entry)}\n" for entry in client.history)
+    return "".join(f"{line}\n" for line in events(client.history, KEPT))
+
+
+def events(history, shown):
+    """A line for each entry; of many only those at both ends."""
+    if len(history) <= 2 * shown + 1:
+        return [entry_text(*entry) for entry in history]
+    begin, end = events(history[:shown], shown), events(history[-shown:], shown)
+    return [*begin, f"... {len(history) - 2 * shown} more ...", *end]
 
 
 def entry_text(arrow, length, front):

@@ -212,3 +212,24 @@ def test_what_can_not_be_asked_is_told(asked, said):
     assert status == 2
     assert said in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("./mine {port} > log", "which would take > as it stands"),
+        ("./mine {port} 2>log", "which would take 2>log as it stands"),
+        ("cd x && ./mine {port}", "which would take cd as it stands"),
+        ("P=$PORT; ./mine $P", "which would take P=$PORT; as it stands"),
+        ("./mine $PORT", "write {port} for the port"),
+        ("X=1 ./mine {port}", "env X=1 ./mine {port}"),
+        ("~/mine {port}", "no shell replaces ~ here"),
+        ("sh -c 'exec /no/such/mine $PORT > log; true'", "exited with status"),
+        ("/no/such/mine {port}", "there is no program '/no/such/mine'\n"),
+    ],
+)
+def test_a_command_that_a_shell_would_read_is_told(server, said):
+    status, printed = check(server, STAGE="2")
+    assert status == 2
+    assert said in printed
+    assert "Traceback" not in printed

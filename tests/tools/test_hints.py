@@ -19,6 +19,7 @@ def framed(payload, order="little"):
 
 
 REPLY = b"$message-3517"
+UNKNOWN = b"-ERR unknown command 'message-1'"
 LONG = b"$" + b"abcdefgh" * 100
 WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(REPLY, "big"), REPLY, "big-endian"),
@@ -50,6 +51,16 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$hello"), REPLY, None),  # in a right frame, and like nothing that is known
     (framed(b"$good day"), b"$good morning", None),
     (framed(b"+OK"), b"+PONG", None),
+    (framed(LONG[:255]), LONG, "cut at 255 bytes"),
+    (framed(LONG[:9]), LONG, None),  # so short a text begins like others
+    (framed(b"$line"), b"$line\n", "the line end is missing"),
+    (framed(b"$lin"), b"$line\n", None),
+    (framed(b"$in front"), b"$  in front", "spaces in front are missing"),
+    (framed(b"$front"), b"$  in front", None),
+    (framed(b"-ERR wrong number of arguments for 'ping'"), b"$", "an empty argument"),
+    (framed(b"-ERR wrong number of arguments for 'ping'"), b"$x", None),
+    (framed(b"-ERR empty command"), b"-ERR payload of 2147483648 bytes exceeds 1", "unsigned"),
+    (framed(b"-ERR empty command"), b"-ERR payload of 2147483647 bytes exceeds 1", "exactly"),
 ]
 
 
@@ -68,6 +79,12 @@ def test_a_wrong_reply(came, reply, word):
         (TARGET._replace(stage=1), b"-ERR payload of 9999999 bytes exceeds 1", None),
         (TARGET._replace(answer=b"world"), framed(b"message-17"), "DIALECT=echo"),
         (TARGET._replace(answer=b"world"), framed(b"moon"), None),
+        (TARGET._replace(answer=b"world"), framed(UNKNOWN), "without REPLY"),
+        (TARGET._replace(dialect="echo"), framed(UNKNOWN), "without DIALECT=echo"),
+        (TARGET._replace(dialect="echo", stage=1), UNKNOWN, "without DIALECT=echo"),
+        (TARGET._replace(dialect="echo"), framed(b"-ERR unknown command 'x'"), None),
+        (TARGET._replace(order="big"), framed(UNKNOWN), "without BIG_ENDIAN=1"),
+        (TARGET._replace(order="big"), framed(UNKNOWN, "big"), None),
     ],
 )
 def test_a_server_that_is_judged_as_another_kind(judged, came, word):
@@ -98,6 +115,23 @@ PARTS = [
 def test_a_large_reply_that_is_never_completed(came, given):
     assert (hints.for_part(TARGET, came, LONG) == hints.PARTIAL) is given
     assert ("POLLOUT" in str(hints.for_part(TARGET._replace(stage=3), came, LONG))) is given
+
+
+def test_a_long_reply_without_a_frame_that_is_never_completed():
+    hint = hints.for_part(TARGET._replace(stage=1), (LONG * 9)[:1024], LONG * 9)
+    assert "cut at 1,024 bytes" in hint
+
+
+def test_a_long_request_without_a_frame_that_is_taken_for_two():
+    came = LONG[:256] + b"-ERR unknown command 'abc'"
+    assert "taken for two" in hints.for_reply(TARGET._replace(stage=1), came, LONG)
+    assert "taken for two" not in str(hints.for_reply(TARGET, framed(came), LONG))
+
+
+@pytest.mark.parametrize(("length", "given"), [(2**31, True), (2**31 - 1, False)])
+def test_an_end_where_a_very_long_length_should_be_refused(length, given):
+    refusal = b"-ERR payload of %d bytes exceeds 1048576" % length
+    assert (hints.for_end(TARGET, b"", refusal) == hints.UNSIGNED) is given
 
 
 # Not a byte of it: then it was not the writing.
