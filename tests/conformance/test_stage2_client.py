@@ -50,7 +50,8 @@ def test_each_kind_of_reply(program):
     ended = run_program(program, serve, b"".join(line + b"\n" for line in requests))
     sent = "the lines of its input, without their ends, as payloads"
     check(seen == requests, f"the requests {seen}", f"{sent}: {requests}")
-    check_printed(ended, [line for _, line in REPLIES], "tests/README.md says how a reply is printed")
+    hint = "tests/README.md says how a reply is printed"
+    check_printed(ended, [line for _, line in REPLIES], hint)
 
 
 def test_a_reply_in_single_bytes(program):
