@@ -16,6 +16,8 @@ from harness.pressure import (
     growth,
     mib,
     settled,
+    visit,
+    wait_until_still,
 )
 from harness.server import while_stopped
 
@@ -488,3 +490,22 @@ def test_stated_limit_of_an_unread_connection(target, start, connect):
     grown = growth(server, pester) / DEAF
     check(grown < OWN_LIMIT, f"{mib(grown)} for each of them", f"at most {mib(OWN_LIMIT)}")
     connect(server).ask(target.message())
+
+
+# The log
+
+
+@row(8)
+@ours_only
+@commands_only
+def test_a_second_fault_adds_no_line(target, server, connect):
+    """A client that is refused, and resets while its replies wait, is one line in the log."""
+    client = connect(**SMALL)
+    client.command(b"SET long " + b"v" * LONG_VALUE, b"+OK")
+    client.send(target.wire(b"GET long") + target.announce(2**32 - 1))
+    wait_until_still(client)  # the refusal waits behind the reply, of which a part was sent
+    client.reset()
+    visit(server)
+    lines = [line for line in server.news().splitlines() if line.startswith(f"{client.name}: ")]
+    right = len(lines) == 1 and "exceeds" in lines[0]
+    check(right, f"on stderr: {lines}", "one line, for the refusal", client=client)

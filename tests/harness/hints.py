@@ -24,7 +24,8 @@ OVERTAKEN = (
     "all has been sent"
 )
 SHARED = (
-    "with several threads: has each a buffer and a socket of its own, or do they share a variable?"
+    "with several threads: is there one for each client, and has each a buffer and a socket of its "
+    "own, or do they share a variable?"
 )
 LOCK = "two threads have changed the dictionary at once: one lock around each command"
 LOGGED = (
@@ -328,7 +329,8 @@ ASLEEP = {
 }
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
-    "nobody handles, an entry that leads to another connection, or a time-out of 0?"
+    "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is a send() "
+    "that takes nothing (EAGAIN) repeated at once?"
 )
 
 

@@ -146,6 +146,8 @@ def guess(failure, server, rows, clients):
         rows = [number for number in rows if number != 3]  # what came is not that nothing is there
     if client and client.inbox and target.stage >= 3:
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
+    if client and {11, 12} & set(rows) and threads(server) > 1:
+        return hints.SHARED
     return hints.for_row(rows, target)
 
 
