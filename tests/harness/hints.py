@@ -15,6 +15,7 @@ NOT_TAKEN = (
     "the queue of newcomers is full: listen() with a larger number (128), and accept() whenever "
     "the listener is ready"
 )
+WHOLE_BUFFER = "more bytes than the reply has: is the whole buffer sent, not what is in it?"
 STILL_OPEN = (
     "the connection is still open: close() its socket once the refusal is sent; shutdown() alone "
     "leaves it there"
@@ -114,10 +115,17 @@ def _error_text(target, came, reply):
     return None
 
 
+def is_empty_room(data):
+    """Is it what stands in a buffer behind its data?"""
+    return len(data) >= LONG and data.count(0) > 0.9 * len(data)
+
+
 def _header(target, came, reply):
     """What a wrong first four bytes tell."""
     if not target.framed or len(came) < 4:
         return None
+    if is_empty_room(came):
+        return WHOLE_BUFFER
     little, big = target.read_length(came), int.from_bytes(came[:4], "big")
     # The next reply's header stands where this one's payload should go on.
     next_header = came[little : little + 4]
@@ -161,8 +169,8 @@ def _payload_text(target, text, reply):
         return NUL_SENT
     if re.search(rb"ECHO |message-\d+", extra):
         return "the next request stands behind the reply: one read may bring more than one"
-    if extra:
-        return "more bytes than the reply has: is the whole buffer sent, not what is in it?"
+    if extra or is_empty_room(text):
+        return WHOLE_BUFFER
     if b"\0" in reply and text == reply[: reply.index(b"\0")]:
         return "the payload was cut at a NUL: it is bytes, not a C string"
     if b" " in reply and text == reply[: reply.index(b" ")] and not target.echoes:
@@ -355,6 +363,8 @@ def for_extra(came):
     """A hint for bytes that came behind the last reply; or None."""
     if came == b"\0":
         return NUL_SENT
+    if is_empty_room(came):
+        return WHOLE_BUFFER
     return "a line end follows the reply" if came in (b"\n", b"\r\n") else None
 
 

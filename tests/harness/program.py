@@ -8,6 +8,7 @@ import threading
 
 from harness import hints
 from harness.failure import Failure, check
+from harness.server import signal_name
 from harness.target import HEADER_SIZE
 
 SECONDS = 20  # for a client that has all it needs
@@ -106,7 +107,8 @@ class Ended:
 
     def __str__(self):
         wrote = self.errors.decode("utf-8", "replace").strip()[-SHOWN:]
-        return f"status {self.status}, on standard error: {wrote or 'nothing'}"
+        how = signal_name(-self.status) if self.status < 0 else f"status {self.status}"
+        return f"{how}, on standard error: {wrote or 'nothing'}"
 
 
 def run_program(words, serve, text, port=None):

@@ -51,6 +51,8 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$hello"), REPLY, None),  # in a right frame, and like nothing that is known
     (framed(b"$good day"), b"$good morning", None),
     (framed(b"+OK"), b"+PONG", None),
+    (bytes(4096), REPLY, "is the whole buffer sent"),
+    (framed(b"$" + b"\0ab" * 200), b"$" + b"\0ab" * 300, "cut at 601 bytes"),
     (framed(LONG[:255]), LONG, "cut at 255 bytes"),
     (framed(LONG[:9]), LONG, None),  # so short a text begins like others
     (framed(b"$line"), b"$line\n", "the line end is missing"),
@@ -92,7 +94,9 @@ def test_a_server_that_is_judged_as_another_kind(judged, came, word):
     assert word in hint if word else hint is None
 
 
-@pytest.mark.parametrize(("came", "given"), [(b"\n", True), (b"\0", True), (b"\n\n", False)])
+@pytest.mark.parametrize(
+    ("came", "given"), [(b"\n", True), (b"\0", True), (bytes(4096), True), (b"\n\n", False)]
+)
 def test_what_comes_behind_the_last_reply(came, given):
     assert (hints.for_extra(came) is not None) == given
 
