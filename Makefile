@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 LAB = PYTHONPATH=notebooks
 
-.PHONY: help demo play steps-not-step servers history history-save run start test-packages notebook-packages test check test-broken test-notebooks soak notebooks lab site bench clean
+.PHONY: help demo play steps-not-step step-not-steps servers history history-save run start test-packages notebook-packages test check test-broken test-notebooks soak notebooks lab site bench clean
 
 help:
 	@echo 'make demo             the four servers side by side, tried the same way'
@@ -39,6 +39,9 @@ play: steps-not-step
 steps-not-step:
 	@$(if $(STEP),echo 'several steps are compared: STEPS="3.8 4.1"' >&2; exit 2,:)
 
+step-not-steps:
+	@$(if $(STEPS),echo 'one step at a time: STEP=4.1' >&2; exit 2,:)
+
 servers:
 	@$(LAB) $(PYTHON) -m lab.demo --servers
 
@@ -50,13 +53,13 @@ history-save:
 
 run: export STEP := $(STEP)
 run: export PORT := $(PORT)
-run:
+run: step-not-steps
 	@if [ -z "$$STEP" ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
 	@$(LAB) $(PYTHON) -m lab.history run "$$STEP" $${PORT:+"$$PORT"}
 
 start: export STEP := $(STEP)
 start: export DIR := $(DIR)
-start:
+start: step-not-steps
 	@if [ -z "$$STEP" ] || [ -z "$$DIR" ]; then \
 	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
 	@$(LAB) $(PYTHON) -m lab.lessons.task "$$STEP" "$$DIR"

@@ -77,6 +77,9 @@ def describe(failure, server, rule, rows, clients, repeat, read, talk_file=None)
             parts.append(("beside", others))
     if server:
         server.settle()
+        before = before_it(failure.client, clients) if failure.client else None
+        if before and not server.alive():
+            parts.append(("before", before))
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
     hint = guess(failure, server, [number for number, cell in rows if cell != "no"], clients)
     if hint:
@@ -97,6 +100,13 @@ def beside(client, clients):
         return None
     last = f"{others[-1].name} {entry_text(*others[-1].history[-1])}"
     return last if len(others) == 1 else f"{len(others)} clients, one of them {last}"
+
+
+def before_it(client, clients):
+    """What the client before did last, of which the server may have died; None: nobody."""
+    earlier = clients[: clients.index(client)] if client in clients else clients
+    earlier = [other for other in earlier if other.history]
+    return f"{earlier[-1].name} {entry_text(*earlier[-1].history[-1])}" if earlier else None
 
 
 def guess(failure, server, rows, clients):

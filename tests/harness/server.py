@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import resource
 import shlex
 import signal
@@ -325,7 +326,9 @@ class _Start:
 
     def error(self, came, hint=None):
         takes_port = any("{port}" in word or "PORT" in word for word in self.server.target.command)
-        if not hint and not takes_port:
+        if not hint and re.search("No such file|not found|Cannot find", self.server.stderr()):
+            hint = f"paths are looked up in {os.getcwd()}: give the full path"
+        elif not hint and not takes_port:
             hint = "put {port} into the command, or take the port from PORT in the environment"
         elif "ddress already in use" in self.server.stderr():
             hint = "set SO_REUSEADDR on the listening socket before bind()"
