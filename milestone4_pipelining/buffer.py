@@ -38,7 +38,7 @@ class Buffer:
         self.data_end = end
 
     def make_room(self, count: int) -> None:
-        """Move the data to the front, of larger memory if need be, so that
+        """Move the data to the front, in larger memory if need be, so that
         `count` bytes fit behind it."""
         data = self.view()
         needed = len(data) + count

@@ -149,8 +149,8 @@ def run_pipeline(sock):
     A thread of its own sends, so that replies are read even while the server
     takes no more requests: neither side can wait for the other for ever.
     """
-    # The number of requests in each batch, or what ended the sending.  The
-    # sender waits when WINDOW batches are due, so that bounds the memory here.
+    # The number of requests in each batch, or what ended the sending.  It holds
+    # WINDOW of them, so the sender never runs far ahead of the reader.
     due = queue.Queue(WINDOW)
     threading.Thread(target=send_batches, args=(sock, due), daemon=True).start()
     for item in iter(due.get, None):  # until None comes
