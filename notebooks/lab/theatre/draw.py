@@ -323,8 +323,8 @@ def panel(step, title, idea, names):
     return parts
 
 
-def svg(panels, size):
-    """One or more panels beside each other as one SVG document."""
+def svg(panels, size, label):
+    """One or more panels beside each other as one SVG document; label is for who can't see it."""
     width = len(panels) * (WIDTH + 16) - 16
     groups = [
         f'<g class="panel" transform="translate({number * (WIDTH + 16)} 0)">{"".join(parts)}</g>'
@@ -332,7 +332,8 @@ def svg(panels, size):
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {size}" '
-        f'width="{width}" height="{size}" style="max-width: 100%; height: auto">'
+        f'width="{width}" height="{size}" role="img" aria-label="{label}" '
+        f'style="max-width: 100%; height: auto">'
         f"<style>{STYLE}</style><defs>{HATCH}</defs>"
         f'<rect width="{width}" height="{size}" fill="#fff"/>{"".join(groups)}</svg>'
     )

@@ -165,12 +165,16 @@ def scene(name):
     return Scene(name)
 
 
+def label(name):
+    return f"Event-loop theatre: {SCENES[name]['title']}"
+
+
 def still(name):
     """A static SVG of a telling moment of a scene, both milestones beside each other."""
     played = scene(name)
     pair = played.pairs[SCENES[name]["still"] - 1]
     pictures = [played.picture(stage, number) for stage, number in zip((3, 4), pair)]
-    return draw.svg(pictures, played.height)
+    return draw.svg(pictures, played.height, label(name))
 
 
 def page(names=tuple(SCENES)):
@@ -189,8 +193,7 @@ def show(name):
     """Show a scene in a notebook: a picture of it, and the page where scripts run."""
     from IPython.display import display
 
-    title = f"Event-loop theatre: {SCENES[name]['title']}"
-    display({"image/svg+xml": still(name), "text/plain": title}, raw=True)
+    display({"image/svg+xml": still(name), "text/plain": label(name)}, raw=True)
     source = escape(page([name]))
     frame = f'<iframe srcdoc="{source}" width="100%" height="800" style="border: 0"></iframe>'
-    display({"text/html": frame, "text/plain": title}, raw=True)
+    display({"text/html": frame, "text/plain": label(name)}, raw=True)
