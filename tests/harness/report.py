@@ -1,5 +1,6 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -10,6 +11,7 @@ from collections import Counter
 from harness import hints, proc
 from harness.capabilities import ASKED, STEPS
 from harness.client import Client
+from harness.failure import Failure
 from harness.target import STAGE_NAMES
 
 NEXT = {
@@ -24,6 +26,7 @@ SHOWN, KEPT = 4, 10_000  # entries of a conversation at each end: on the page, i
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
 LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
+NEWCOMERS, NEWCOMERS_SECONDS = 4, 0.3  # clients, and until each has a thread, if it gets one
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
 IDLE_TIMEOUT_WANTED = "add `--idle-timeout {idle_timeout}` to the command to have this checked"
 
@@ -123,7 +126,7 @@ def guess(failure, server, rows, clients):
         return hints.ASLEEP[asleep]
     if client and client.gave_up and target.stage >= 3 and is_busy(server):
         return hints.NEVER_ASLEEP
-    if client and client.inbox and {11, 12} & set(rows) and threads(server) > 1:
+    if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
     if failure.hint:
         return failure.hint
@@ -156,13 +159,22 @@ def guess(failure, server, rows, clients):
         rows = [number for number in rows if number != 3]  # what came is not that nothing is there
     if client and client.inbox and target.stage >= 3:
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
-    if client and {11, 12} & set(rows) and threads(server) > 1:
+    if client and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
     return hints.for_row(rows, target)
 
 
-def threads(server):
-    return proc.workers(server.session) if proc.USABLE else 1
+def has_threads(server):
+    """Does it start a thread or a process for each client?  Tries, with a few more clients."""
+    before = proc.workers(server.session) if proc.USABLE else 1
+    if before == 1:
+        return False
+    with contextlib.ExitStack() as stack, contextlib.suppress(Failure):
+        for _ in range(NEWCOMERS):
+            stack.enter_context(Client(server))
+        time.sleep(NEWCOMERS_SECONDS)
+        return proc.workers(server.session) >= before + NEWCOMERS - 1
+    return False
 
 
 def is_busy(server):
