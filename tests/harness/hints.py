@@ -25,8 +25,8 @@ OVERTAKEN = (
     "all has been sent"
 )
 SHARED = (
-    "with several threads: is there one for each client, and has each a buffer and a socket of its "
-    "own, or do they share a variable?"
+    "each client has a thread here: has each a buffer and a socket of its own, or do they share a "
+    "variable?"
 )
 LOCK = "two threads have changed the dictionary at once: one lock around each command"
 LOGGED = (

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from harness import Client, hints, proc
+from harness import Client, Server, hints, proc, report
 from harness.target import Target
 
 TARGET = Target(["mine"], stage=2)
@@ -262,3 +262,26 @@ def test_what_a_program_is_asleep_in(state):
         finally:
             program.kill()
             peer.close()
+
+
+# As a runtime's own threads, for one program; and as one for each client.
+SERVES = """
+import socket, sys, threading, time
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+clients = []
+while True:
+    clients.append(listener.accept()[0])
+    if sys.argv[2] == "threads":
+        threading.Thread(target=clients[-1].recv, args=(1,), daemon=True).start()
+"""
+
+
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells of threads")
+@pytest.mark.parametrize("kind", ["threads", "loop"])
+def test_a_thread_for_each_client_is_told_from_those_of_a_runtime(kind):
+    words = [sys.executable, "-c", SERVES, "{port}", kind]
+    with Server(Target(words, stage=3)) as server:
+        assert proc.workers(server.session) > 3
+        assert report.has_threads(server) == (kind == "threads")
