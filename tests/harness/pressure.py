@@ -15,7 +15,7 @@ WINDOWS = 4
 BUSY = 0.15  # of a processor; a server that has nothing to do uses none
 SETTLE_SECONDS = 5
 CUT = "that send() takes nothing now (EAGAIN) is no error: keep the rest until there is room"
-ROUNDS = 12
+ROUNDS = 24
 KEPT_PER_CONNECTION = 1024  # bytes; a leak of a connection's state is more
 
 
