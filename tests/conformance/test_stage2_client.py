@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from harness import Failure, check, pick_port
+from harness import Failure, check, hints, pick_port
 from harness.program import check_printed, run_program, show
 
 MIB = 1024 * 1024
@@ -92,9 +92,8 @@ def test_replies_of_many_lengths(program):
     """Each byte of a length counts, whatever its value."""
     values = [b"v" * (size - 1) for size in (127, 128, 200, 255, 256, 40_000, 65_535, 65_536)]
     text = b"GET k\n" * len(values)
-    hint = "the four bytes of a length are unsigned: a signed char of 0x80 is negative"
     ended = run_program(program, answering(*[b"$" + value for value in values]), text)
-    check_printed(ended, [b'"%b"' % value for value in values], hint)
+    check_printed(ended, [b'"%b"' % value for value in values], hints.SIGNED_BYTE)
 
 
 def test_a_large_request_to_a_slow_server(program):

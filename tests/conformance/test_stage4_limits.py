@@ -105,8 +105,8 @@ def test_idle_client_is_closed(target, start, connect):
     mute, client = connect(server), connect(server)
     client.ask(target.message())
     hint = (
-        f"--idle-timeout {SHORT_IDLE} was given, a number with a fraction; and poll() must not "
-        "wait for longer than that"
+        f"--idle-timeout {SHORT_IDLE} was given: close after so many seconds (a number with a "
+        "fraction), for which poll() must not wait longer than that"
     )
     expect_closed_for_idling(mute, since, SHORT_IDLE, hint)
     expect_closed_for_idling(client, since, SHORT_IDLE, hint)

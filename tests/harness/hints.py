@@ -32,6 +32,7 @@ LOCK = "two threads have changed the dictionary at once: one lock around each co
 LOGGED = (
     "a connection that ends by a fault is told in one line on standard error: ADDRESS:PORT: REASON"
 )
+SIGNED_BYTE = "the four bytes of a length are unsigned: a signed char of 0x80 is negative"
 UNSIGNED = "the length is unsigned: as a signed number, 2**31 and more is negative"
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
@@ -80,7 +81,7 @@ def _unknown_command(target, came, reply):
     if not found or target.echoes or reply.startswith(b"-ERR unknown"):
         return None
     name = found[1]
-    if re.match(rb"(\\x[0-9a-f]{2}|[ -~])\\x00\\x00\\x00", name) and target.framed:
+    if re.match(rb"(?!\\x00)(\\x[0-9a-f]{2}|[ -~])\\x00\\x00\\x00", name) and target.framed:
         return "the 4 bytes of the request's header were taken for a part of the command"
     if name in COMMANDS:
         return f"the server does not know {name.decode()} yet"
@@ -105,7 +106,7 @@ def _error_text(target, came, reply):
     if refused and not reply.startswith(b"-ERR payload") and target.framed:
         length = int(refused[1])
         if length >= 1 << 31:
-            return "the four bytes of a length are unsigned: a signed char of 0x80 is negative"
+            return SIGNED_BYTE
         if int.from_bytes(length.to_bytes(4, "little"), "big") <= target.max_payload:
             return "the request's length was read in the other byte order"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
@@ -240,6 +241,14 @@ def is_negative(reply):
     """Is it the refusal of a length that is negative as a signed number?"""
     refused = re.match(rb"-ERR payload of (\d+) bytes", reply)
     return refused is not None and int(refused[1]) >= 1 << 31
+
+
+def for_signed(client):
+    """A hint for an end where the first request's length has a byte of 0x80 or more; or None."""
+    sent = [front for arrow, _, front in client.history if arrow == "->"]
+    if not (client.target.framed and client.ended and sent) or client.replies or client.inbox:
+        return None
+    return SIGNED_BYTE if client.largest and max(sent[0][:4]) >= 0x80 else None
 
 
 def for_limit(client):
@@ -380,6 +389,9 @@ def for_ending(status, lines, rows=()):
         if any(HEAP.search(line) for line in lines):
             return ENDINGS[signal.SIGSEGV]
         return f"{ENDINGS[number]}: {lines[-1].strip()}" if lines else ENDINGS[number]
+    uncaught = next(filter(UNCAUGHT.search, lines), None)
+    if status > 0 and uncaught and not CONNECTION_LOST.search(uncaught):
+        return f"the server ended, because nobody caught this: {uncaught.strip()}"
     return ENDINGS.get(number, ENDED)
 
 
@@ -391,4 +403,6 @@ ENDINGS = {
     signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
     signal.SIGKILL: "killed: did it run out of memory?",
 }
+UNCAUGHT = re.compile(r"(^|[\w.])(Exception|Error)\b|^thread .* panicked")
+CONNECTION_LOST = re.compile(r"[Rr]eset|[Pp]ipe|IOException|EOF|[Aa]borted|[Cc]losed")
 ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

@@ -63,6 +63,15 @@ def sanitized(session):
     return any(int(fields[20]) >= SHADOW for fields in processes(session).values())
 
 
+def lazy_heap(session):
+    """Is it a JVM, which takes more and more memory before it looks what is garbage?"""
+    for pid in processes(session):
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+        if os.path.basename(words[0]) == b"java" and b"-XX:+AlwaysPreTouch" not in words:
+            return True
+    return False
+
+
 def open_files(session):
     """The number of file descriptors that a session's processes have open."""
     return sum(len(os.listdir(PROC / str(pid) / "fd")) for pid in processes(session))

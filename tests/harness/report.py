@@ -152,6 +152,9 @@ def guess(failure, server, rows, clients):
     found = hints.for_written(server.news().splitlines()[-LAST_LINES:]) if client else None
     if found:
         return found
+    found = hints.for_signed(client) if client else None
+    if found:
+        return found
     found = hints.for_limit(client) if client and 8 not in rows else None
     if found:
         return found

@@ -24,6 +24,8 @@ NOTICE_SECONDS = 3
 STOP_SECONDS = 3
 SETTLE_SECONDS = 0.3
 DEFAULT_IDLE_TIMEOUT = 300
+TRIES = 3  # to start: somebody else may take a port that was free
+WHOLE_HEAP = "java -Xms64m -Xmx64m -XX:+AlwaysPreTouch"
 # Where a socket can be that is reached at 127.0.0.1, and of these those that anybody reaches.
 REACHED = {"127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::"}
 EVERYWHERE = {"0.0.0.0", "::"}
@@ -93,19 +95,26 @@ class Server:
         self, target, port=None, descriptors=None, idle_timeout=None, wait=True, notice=None
     ):
         self.target = target
-        self.port = port or pick_port()
-        self.command = self._fill_in(target.command, idle_timeout)
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        self.process = self._spawn(descriptors)
-        self.session = self.process.pid
-        self._seen = 0  # characters on standard error before the current test
-        _running.append(self)
-        if wait:
+        for tries_left in reversed(range(1 if port else TRIES)):
+            self.port = port or pick_port()
+            self.command = self._fill_in(target.command, idle_timeout)
+            self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+            self.process = self._spawn(descriptors)
+            self.session = self.process.pid
+            self._seen = 0  # characters on standard error before the current test
+            _running.append(self)
             try:
-                _Start(self, notice).wait()
-            except BaseException:
+                if wait:
+                    _Start(self, notice).wait()
+                return
+            except BaseException as error:
                 self.stop()
-                raise
+                if not (tries_left and isinstance(error, StartError) and self.port_is_taken()):
+                    raise
+
+    def port_is_taken(self):
+        """Does it say so?"""
+        return "ddress already in use" in self.stderr()
 
     def _fill_in(self, words, idle_timeout):
         seconds = DEFAULT_IDLE_TIMEOUT if idle_timeout is None else idle_timeout
@@ -204,6 +213,8 @@ class Server:
         """Resident memory in bytes; a skip where there is no /proc, or where it tells nothing."""
         if proc.sanitized(self._observed()):
             pytest.skip("built with a sanitizer, which keeps what was freed: no memory is measured")
+        if proc.lazy_heap(self.session):
+            pytest.skip(f"a JVM's memory is measured with all of its heap in use: {WHOLE_HEAP}")
         return proc.memory(self.session)
 
     def open_files(self):
@@ -330,7 +341,7 @@ class _Start:
             hint = f"paths are looked up in {os.getcwd()}: give the full path"
         elif not hint and not takes_port:
             hint = "put {port} into the command, or take the port from PORT in the environment"
-        elif "ddress already in use" in self.server.stderr():
+        elif self.server.port_is_taken():
             hint = "set SO_REUSEADDR on the listening socket before bind()"
         return StartError(came, hint, self.server)
 

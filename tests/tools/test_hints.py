@@ -48,6 +48,7 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"-ERR unknown command 'eChO'"), REPLY, "or not in small letters"),
     (framed(b"-ERR unknown command 'FLY'"), REPLY, None),
     (b"-ERR unknown command '\\x11\\x00\\x00\\x00ECHO'", REPLY, "for a part of the command"),
+    (framed(b"-ERR unknown command '\\x00\\x00\\x00\\x00'"), REPLY, None),  # an array not filled
     (framed(b"$hello"), REPLY, None),  # in a right frame, and like nothing that is known
     (framed(b"$good day"), b"$good morning", None),
     (framed(b"+OK"), b"+PONG", None),
@@ -150,6 +151,8 @@ def test_an_end_inside_a_large_reply(came, given):
         (signal.SIGABRT, ["free(): invalid pointer"], "memory error"),
         (signal.SIGABRT, ["Assertion `n <= room' failed."], "Assertion `n <= room' failed."),
         (signal.SIGPIPE, [], "ignore SIGPIPE"),
+        (-1, ["Exception in thread java.lang.NullPointerException"], "nobody caught this"),
+        (-1, ["ConnectionResetError: [Errno 104]"], "must end that connection only"),
         (signal.SIGTERM, ["free(): invalid pointer"], "the server ended"),
     ],
 )
@@ -223,6 +226,22 @@ def test_an_end_while_a_large_request_was_on_its_way(ended, largest, largest_rep
     )
     hint = hints.for_limit(client)
     assert ("30,000 bytes was on its way, and 1,048,576 are allowed" in (hint or "")) is given
+
+
+@pytest.mark.parametrize(
+    ("header", "replies", "given"),
+    [(b"\xc8\0\0\0", 0, True), (b"\x10\0\0\0", 0, False), (b"\xc8\0\0\0", 1, False)],
+)
+def test_an_end_at_a_length_with_a_large_byte(header, replies, given):
+    client = SimpleNamespace(
+        target=TARGET,
+        ended="EOF",
+        largest=200,
+        replies=replies,
+        inbox=b"",
+        history=[("->", 204, header + b"ECHO abc")],
+    )
+    assert (hints.for_signed(client) == hints.SIGNED_BYTE) is given
 
 
 @pytest.mark.parametrize("piece", [1, 3, 4, 5, 100, 10_000])
