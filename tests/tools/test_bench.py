@@ -431,8 +431,8 @@ def test_the_tracer_counts_two_turns_a_request_and_one():
 
 
 def test_the_profiler_finds_the_work_on_messages_in_batches(affinity, tmp_path):
-    run = measure.Bench(measure.FULL._replace(seconds=0.6), [], print)
+    run = measure.Bench(measure.FULL._replace(seconds=3), [], print)  # some 200 samples
     shares = microseconds.profile(run, 4, microseconds.COLUMNS[1], tmp_path)
     assert sum(shares.values()) == pytest.approx(1)
     per_message = [part for part in shares if part.startswith(("commands", "handlers"))]
-    assert sum(shares[part] for part in per_message) > 0.5  # of some 50 samples: most of them
+    assert sum(shares[part] for part in per_message) > 0.7
