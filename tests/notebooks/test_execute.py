@@ -2,9 +2,13 @@
 
 import copy
 import json
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
+from lab.servers import ROOT
 
 nbformat = pytest.importorskip("nbformat", reason="needs jupyter: make test-notebooks")
 execute = pytest.importorskip("lab.publish.execute", reason="needs jupyter: make test-notebooks")
@@ -52,6 +56,47 @@ def test_what_differs_between_runs_is_left_out():
 def test_a_cell_that_fails_is_an_error():
     with pytest.raises(execute.CellExecutionError, match="ZeroDivisionError"):
         execute.execute(notebook("1 / 0"))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the program on a notebook of one cell, in tmp_path; ended with the test."""
+    started = []
+
+    def start(source):
+        path = tmp_path / "one.ipynb"
+        nbformat.write(notebook(source), path)
+        command = [sys.executable, "-m", "lab.publish.execute", str(path)]
+        pipe = subprocess.PIPE
+        program = subprocess.Popen(
+            command, cwd=ROOT / "notebooks", stdout=pipe, stderr=pipe, text=True
+        )
+        started.append(program)
+        return path, program
+
+    yield start
+    for program in started:
+        program.kill()
+        program.communicate()
+
+
+def test_ctrl_c_ends_it_without_a_traceback_and_leaves_the_notebook(start, tmp_path):
+    marker = tmp_path / "running"
+    path, program = start(f"import time\nopen({str(marker)!r}, 'w')\ntime.sleep(100)")
+    before = path.read_bytes()
+    while not marker.exists():
+        assert program.poll() is None, program.communicate()
+        time.sleep(0.05)
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=60) == (f"{path}\n", "")
+    assert program.returncode != 0
+    assert path.read_bytes() == before
+
+
+def test_a_kernel_that_dies_is_one_line(start):
+    path, program = start("import os\nos._exit(3)")
+    assert program.communicate(timeout=60) == (f"{path}\n", f"{path}: Kernel died\n")
+    assert program.returncode == 1
 
 
 def test_a_dead_kernel_of_the_same_name_is_not_taken(tmp_path, monkeypatch):

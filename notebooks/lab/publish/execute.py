@@ -9,6 +9,7 @@ numbered from 1.  Measured values differ from run to run, so a cell with the tag
 """
 
 import argparse
+import asyncio
 import copy
 import hashlib
 import sys
@@ -18,7 +19,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from lab.servers import ROOT
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 FOLDER = ROOT / "notebooks"
 SECONDS = 120  # a cell that takes longer hangs
@@ -36,14 +37,19 @@ def execute(notebook, measure=False):
     fresh = copy.deepcopy(notebook)
     # Without folders of kernels the one left is that of this very Python, whatever lies about.
     this_python = KernelSpecManager(kernel_dirs=[])
-    NotebookClient(
+    client = NotebookClient(
         fresh,
         km=AsyncKernelManager(kernel_spec_manager=this_python),
         timeout=SECONDS,
         resources={"metadata": {"path": str(FOLDER)}},
         record_timing=False,
-        extra_arguments=["--log-level=ERROR"],  # no warning about the kernel's own sockets
-    ).execute(cleanup_kc=True)
+        extra_arguments=["--log-level=CRITICAL"],  # nothing about the kernel's own sockets
+    )
+    try:
+        client.execute(cleanup_kc=True)
+    except (AssertionError, asyncio.CancelledError):
+        # What comes of Ctrl-C: nbclient ends its kernel, and then finds none to wait for or to end.
+        raise KeyboardInterrupt from None
     for cell, old in zip(code_cells(fresh), code_cells(notebook)):
         if is_measured(cell):
             keep_or_sign(cell, old, measure)
@@ -100,7 +106,7 @@ def main():
         print(path, flush=True)
         try:
             notebook = execute(nbformat.read(path, as_version=4), args.measure)
-        except CellExecutionError as error:
+        except (CellExecutionError, DeadKernelError) as error:
             sys.exit(f"{path}: {error}")
         nbformat.write(notebook, path)
 
