@@ -41,6 +41,19 @@ mistake(
 )
 mistake(
     3,
+    "byte-by-byte",
+    "recv() is asked for one byte at a time, and each is put behind a copy of what came before",
+    "test_client_is_served_while_another_sends_a_large_frame",
+    """
+-    data = conn.sock.recv(READ_SIZE)
++    data = conn.sock.recv(1)
+
+-    conn.incoming += data
++    conn.incoming = conn.incoming + data
+""",
+)
+mistake(
+    3,
     "poll-index-off-by-one",
     "each connection gets the events of the one before it",
     "test_one_request_gets_one_reply",

@@ -37,6 +37,7 @@ SHOWN = [
     "idle-mid-frame-kept",
     "newcomers-at-the-tick",
     "poll-index-off-by-one",
+    "byte-by-byte",
 ]
 
 

@@ -349,6 +349,10 @@ NEVER_ASLEEP = (
     "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is a send() "
     "that takes nothing (EAGAIN) repeated at once?"
 )
+FEW_AT_A_TIME = (
+    "the server is still taking in what came, but slowly: ask recv() for thousands of bytes at a "
+    "time, and don't copy or search again, for each piece, what has come before"
+)
 
 
 def for_place(client, clients):

@@ -125,7 +125,7 @@ def guess(failure, server, rows, clients):
     if asleep in ("accept", "read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
     if client and client.gave_up and target.stage >= 3 and is_busy(server):
-        return hints.NEVER_ASLEEP
+        return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
     if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
     if failure.hint:
@@ -187,6 +187,13 @@ def is_busy(server):
         if not server.in_state("R"):  # it runs, or would if others let it
             return False
     return proc.USABLE
+
+
+def is_reading(client):
+    """Is the server still taking in what this client sent?  Looks for as long as is_busy()."""
+    before = client.unread_by_server()
+    time.sleep(LOOKS * LOOK_SECONDS)
+    return client.unread_by_server() < before
 
 
 def conversation(client):
