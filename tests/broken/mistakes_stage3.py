@@ -54,6 +54,19 @@ mistake(
 )
 mistake(
     3,
+    "nothing-is-sent",
+    "poll() is never asked for POLLOUT, and send() is called nowhere else",
+    "test_one_request_gets_one_reply",
+    """
+-        events |= select.POLLOUT
++        pass
+
+-            if conn.outgoing:
++            if events & select.POLLOUT:
+""",
+)
+mistake(
+    3,
     "poll-index-off-by-one",
     "each connection gets the events of the one before it",
     "test_one_request_gets_one_reply",

@@ -38,6 +38,7 @@ SHOWN = [
     "newcomers-at-the-tick",
     "poll-index-off-by-one",
     "byte-by-byte",
+    "nothing-is-sent",
 ]
 
 

@@ -152,7 +152,8 @@ def test_stdout_has_the_ready_line_alone(target, start, connect):
     connect(server=server).ask(target.message())
     server.stop()
     expected = f"listening on 127.0.0.1:{server.port}\n"
-    check(server.stdout() == expected, f"on stdout: {server.stdout()!r}", repr(expected))
+    hint = "print this line as soon as listen() has returned, and flush it; nothing else goes there"
+    check(server.stdout() == expected, f"on stdout: {server.stdout()!r}", repr(expected), hint)
 
 
 @ours_only

@@ -42,6 +42,9 @@ MANY, BURST = 1500, 120  # clients: those who are inside, and those who come tog
 BURSTS, LOOKS = 3, 4
 STEEP = 5.5  # times as dear; one accept() in a turn of poll() makes it 10 times
 
+ANEW = "each byte that is received or sent starts the time anew"
+NO_ERROR = "that recv() or send() finds nothing to do (EAGAIN) is no error"
+
 DEAF = 4  # clients that never read
 # One frame, one read, the high-water mark and one reply; a buffer is up to twice its data.
 OWN_LIMIT = 2 * (MIB + 64 * KIB + MIB + MIB)
@@ -87,12 +90,16 @@ def must_not_fire(start, ask, idles=LONG_IDLES, step=STEP):
     it is done again with a longer time-out.
     """
     for idle in idles:
+        server = start(idle_timeout=idle)
         pace = Pace(2 * idle, step)
         try:
-            ask(start(idle_timeout=idle), pace)
+            ask(server, pace)
             return
         except Failure as failure:
-            failure.hint = failure.hint or "each byte that is received or sent starts the time anew"
+            seconds = time.monotonic() - pace.began
+            if failure.client and failure.client.ended and not failure.hint:
+                early = f"after {seconds:.1f} s of {idle:g} it did not end for idling: {NO_ERROR}"
+                failure.hint = early if seconds < idle else ANEW
             if pace.longest < idle / 2 or idle == idles[-1]:
                 raise
 
@@ -254,8 +261,10 @@ def read_some(client, count):
         except BlockingIOError:
             continue  # none have come yet
         except OSError as error:
+            client.ended = "reset"
             client.fail(f"the connection ended: {error.strerror}", "the rest of the reply")
         if not data:
+            client.ended = "EOF"
             client.fail("the connection ended", "the rest of the reply")
         client.inbox += data
         count -= len(data)

@@ -54,6 +54,7 @@ class Client:
         self.unanswered = False
         self.largest = self.too_large = 0
         self.largest_reply = 0
+        self.announced = set()  # the lengths in the headers that were sent
         self.begun, self.skip = b"", 0  # of what is sent: a header's first bytes, a payload's rest
         self.history = []
         self.sock = socket.socket()
@@ -174,6 +175,7 @@ class Client:
         data = self.begun + data
         while len(data) >= self.skip + 4:
             length = self.target.read_length(data[self.skip : self.skip + 4])
+            self.announced.add(length)
             if length <= self.target.max_payload:
                 self.largest = max(self.largest, length)
             else:
@@ -291,7 +293,9 @@ class Client:
         self.fail(
             self.explain(came) + then,
             f"{what}: {self.explain(self.target.reply_wire(reply))}",
-            hint or hints.for_reply(self.target, came, reply),
+            hint
+            or hints.for_refusal(self.target, came, reply, self.announced)
+            or hints.for_reply(self.target, came, reply),
         )
 
     def unread_by_server(self):

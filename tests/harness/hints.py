@@ -37,6 +37,11 @@ UNSIGNED = "the length is unsigned: as a signed number, 2**31 and more is negati
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
+NOTHING_TO_READ = (
+    "the server waits in read() for a payload of 0 bytes, which is whole as soon as its header is: "
+    "read only while bytes are missing"
+)
+OTHER_REPLY = "this is the reply to another request: replies were lost, doubled or mixed up"
 
 
 EMPTY = b"-ERR empty command"
@@ -102,18 +107,30 @@ def _error_text(target, came, reply):
         return UNSIGNED
     if text.startswith(b"-ERR wrong number") and reply == b"$":
         return "a space at the end makes an empty argument, and that is a legal one"
-    refused = re.match(rb"-ERR payload of (\d+) bytes", text)
-    if refused and not reply.startswith(b"-ERR payload") and target.framed:
-        length = int(refused[1])
-        if length >= 1 << 31:
-            return SIGNED_BYTE
-        if int.from_bytes(length.to_bytes(4, "little"), "big") <= target.max_payload:
-            return "the request's length was read in the other byte order"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
         if b"-ERR" in text[4:]:
             return _in_parts(target)
         return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
+
+
+def for_refusal(target, came, reply, announced):
+    """A hint for a refusal that is not due; announced: the lengths that were sent.  Or None."""
+    refused = re.match(rb".{4}-ERR payload of (\d+) bytes", came, re.DOTALL)
+    if not refused or reply.startswith(b"-ERR payload") or not target.framed:
+        return None
+    length = int(refused[1])
+    if length in announced:
+        return f"{target.max_payload:,} bytes are allowed; only more than that is too large"
+    if length >= 1 << 31:
+        return SIGNED_BYTE
+    sent = length.to_bytes(4, target.order)
+    if int.from_bytes(sent[::-1], target.order) in announced:
+        return "the request's length was read in the other byte order"
+    return (
+        f"{sent!r} was taken for a header, and nobody sent it as one: were bytes lost before it, "
+        "or was a payload not read to its end?"
+    )
 
 
 def is_empty_room(data):
@@ -133,6 +150,9 @@ def _header(target, came, reply):
     if 4 < little < len(reply) + 4 and came[4:little] == reply[: little - 4]:
         if next_header[2:] == b"\0\0":
             return COUNTS_HEADER
+    payload = came[4 : 4 + little]
+    if payload != reply and re.fullmatch(rb"\$message-\d+", payload):
+        return OTHER_REPLY
     if little == len(reply):
         return None
     if came[4:].startswith(b"ECHO ") and not target.echoes:
@@ -145,6 +165,8 @@ def _header(target, came, reply):
         return COUNTS_HEADER
     if little == len(reply) - 4 and came[4:].startswith(reply):
         return "a length counts the whole payload: it is 4 too small"
+    if 0 < little == len(reply) - 4 and reply.startswith(payload):
+        return f"the last 4 bytes are missing: {COUNTS_HEADER}"
     if little == len(came) - 4:
         return _payload_text(target, came[4:], reply)
     return None
@@ -178,6 +200,8 @@ def _payload_text(target, text, reply):
         return "it was cut at a space: a message or value is all the rest of the payload"
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
+    if text == b":%d" % -(2**63) and reply.startswith(b"-ERR"):
+        return "the sum has wrapped around: before you add, look whether there is room for it"
     if re.match(rb":-?922337203685477", text) and text != reply:
         return "a float holds 53 bits of a number: count in integers of 64 bits"
     if text == reply[1:] and not target.echoes:
@@ -190,12 +214,14 @@ def _payload_text(target, text, reply):
         return "the line end is missing: it is a byte of the payload like any other"
     if text == reply[:1] + reply[1:].lstrip(b" ") and text != reply:
         return "spaces in front are missing: behind one space all is the message, or the value"
-    if not target.framed and len(reply) >= LONG // 2 and b"-ERR unknown command '" in text:
-        return _in_parts(target)
+    front, unknown, _ = text.partition(b"-ERR unknown command '")
+    if unknown and (len(reply) >= LONG // 2 or front and reply.startswith(front)):
+        if not target.framed:
+            return _in_parts(target)
     if FRONT <= len(text) < len(reply) and reply.startswith(text):
         return _cut(text)
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
-        return "this is the reply to another request: replies were lost, doubled or mixed up"
+        return OTHER_REPLY
     if text[:8] != reply[:8] and re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
         return (
             "another frame's bytes stand where the reply's should: does the buffer move on, or is "
@@ -251,6 +277,16 @@ def for_signed(client):
     return SIGNED_BYTE if client.largest and max(sent[0][:4]) >= 0x80 else None
 
 
+def for_unrefused(client):
+    """A hint for a client that announced too much, and waited for the end in vain; or None."""
+    if not client.too_large or not client.gave_up or client.ended:
+        return None
+    return (
+        f"{client.too_large:,} bytes were announced here, and {client.target.max_payload:,} are "
+        "allowed: refuse that as soon as the header is there, then close"
+    )
+
+
 def for_limit(client):
     """A hint for a connection that ended when a large request was on its way; or None."""
     target, size = client.target, client.largest
@@ -287,14 +323,15 @@ LEFTOVERS = {
 }
 # By whether there are frames: how a server and its client take turns.
 TURNS = {
-    False: "what one recv() returns is a request, without a line end; answer it at once, "
-    "then recv() again until it returns nothing: that is the end",
-    True: "recv() 4 bytes, then as many as they say; answer at once, "
-    "then start again until recv() returns nothing: that is the end",
+    False: "what one recv() returns is a request, without a line end; answer it at once (flush "
+    "what your language buffers), then recv() again until it returns nothing: that is the end",
+    True: "recv() 4 bytes, then as many as they say; answer at once (flush what your language "
+    "buffers), then start again until recv() returns nothing: that is the end",
 }
 BY_ROW = {
     3: "one dictionary, shared by all connections",
-    4: "an error on one connection ends that connection: catch it there, close it, go on",
+    4: "an error on one connection, or its end, is its own affair: catch it there, close it, "
+    "forget all that was kept for it (the next client may get the same descriptor), go on",
     6: "recv() may return less than was asked for: go on until header and payload are complete",
     7: "a payload is bytes, of any length from 0 up to the limit: no text, no special case",
     8: "check the length before anything else is read; answer, then close that connection",
@@ -343,6 +380,8 @@ ASLEEP = {
     "registered, for POLLIN to read and for POLLOUT while a reply waits to be sent?",
     "kept": "the server has read all that came, and is asleep in poll(): does each client have a "
     "buffer of its own, large enough for any request, in which half of one waits for its rest?",
+    "unsent": "the server has read the whole request, and is asleep in poll(): is its reply given "
+    "to send(), or poll() asked for POLLOUT as long as some of it is left?",
 }
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
@@ -393,10 +432,19 @@ def for_ending(status, lines, rows=()):
         if any(HEAP.search(line) for line in lines):
             return ENDINGS[signal.SIGSEGV]
         return f"{ENDINGS[number]}: {lines[-1].strip()}" if lines else ENDINGS[number]
-    uncaught = next(filter(UNCAUGHT.search, lines), None)
+    uncaught = uncaught_in(lines)
     if status > 0 and uncaught and not CONNECTION_LOST.search(uncaught):
-        return f"the server ended, because nobody caught this: {uncaught.strip()}"
+        return f"the server ended, because nobody caught this: {uncaught}"
     return ENDINGS.get(number, ENDED)
+
+
+def uncaught_in(lines):
+    """What a program wrote of an error that nobody caught; or None."""
+    for number, line in enumerate(lines):
+        if UNCAUGHT.search(line):
+            reason = lines[number + 1 : number + 2] if PANIC.search(line) else []
+            return " ".join([line.strip(), *reason])
+    return None
 
 
 ENDINGS = {
@@ -407,6 +455,7 @@ ENDINGS = {
     signal.SIGABRT: "an assertion, abort() or an exception that nobody caught",
     signal.SIGKILL: "killed: did it run out of memory?",
 }
-UNCAUGHT = re.compile(r"(^|[\w.])(Exception|Error)\b|^thread .* panicked")
+PANIC = re.compile(r"^thread .* panicked")  # in Rust the next line says why
+UNCAUGHT = re.compile(rf"(^|[\w.])(Exception|Error)\b|{PANIC.pattern}")
 CONNECTION_LOST = re.compile(r"[Rr]eset|[Pp]ipe|IOException|EOF|[Aa]borted|[Cc]losed")
 ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

@@ -121,6 +121,7 @@ def guess(failure, server, rows, clients):
     if server is None:
         return failure.hint
     target = server.target
+    read_all = proc.USABLE and client and client.gave_up and not client.unread_by_server()
     asleep = proc.asleep_in(server.session) if client and client.gave_up else None
     if asleep in ("accept", "read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
@@ -130,6 +131,11 @@ def guess(failure, server, rows, clients):
         return hints.SHARED
     if failure.hint:
         return failure.hint
+    found = hints.for_unrefused(client) if client else None
+    if found:
+        return found
+    if asleep == "read" and read_all and client.history[-1][2].endswith(bytes(4)):
+        return hints.NOTHING_TO_READ
     if (
         client
         and target.framed
@@ -147,8 +153,9 @@ def guess(failure, server, rows, clients):
         if found:
             return found
     if client and client.unanswered and asleep == "poll" and target.stage >= 3:
-        read_all = not client.unread_by_server()
-        return hints.ASLEEP["kept" if read_all and 5 not in rows else asleep]
+        if not read_all or 5 in rows:
+            return hints.ASLEEP[asleep]
+        return hints.ASLEEP["kept" if is_in_pieces(client, clients) else "unsent"]
     found = hints.for_written(server.news().splitlines()[-LAST_LINES:]) if client else None
     if found:
         return found
@@ -160,11 +167,17 @@ def guess(failure, server, rows, clients):
         return found
     if client and not client.inbox.endswith(b"_"):
         rows = [number for number in rows if number != 3]  # what came is not that nothing is there
-    if client and client.inbox and target.stage >= 3:
+    if client and client.inbox:
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
     if client and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
     return hints.for_row(rows, target)
+
+
+def is_in_pieces(client, clients):
+    """May half a request have come, of this client or of another one?"""
+    others = [other for other in clients if other is not client and (other.begun or other.skip)]
+    return bool(others) or [arrow for arrow, _, _ in client.history[-2:]] == ["->", "->"]
 
 
 def has_threads(server):

@@ -38,9 +38,12 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"ECHO message-3517"), REPLY, "DIALECT=echo"),
     (framed(b":9223372036854776000"), b":9223372036854775807", "53 bits"),
     (framed(b":9223372036854775806"), b":9223372036854775806", None),
-    (framed(b"-ERR payload of 234881024 bytes exceeds 1048576"), REPLY, "other byte order"),
-    (framed(b"-ERR payload of 4294967240 bytes exceeds 1048576"), REPLY, "signed char"),
     (framed(b"-ERR payload of 4294967240 bytes exceeds 1"), b"-ERR payload of 9", "exactly"),
+    (framed(REPLY[:-4]) + framed(b"-ERR what is left"), REPLY, "not the 4 bytes of the header"),
+    (framed(REPLY[:-5]), REPLY, None),
+    (framed(b"$message-1") + framed(REPLY), REPLY, "the reply to another request"),
+    (framed(b":-9223372036854775808"), b"-ERR increment would overflow", "has wrapped around"),
+    (framed(b":-9223372036854775808"), b":-9223372036854775807", "53 bits"),
     ((len(REPLY) - 4).to_bytes(4, "little") + REPLY, REPLY, "4 too small"),
     (b"+PONG\r\n", b"+PONG", "RESP"),
     (framed(b"-ERR no such thing"), b"-ERR empty command", "exactly the expected text"),
@@ -200,6 +203,23 @@ def clients(*replies, asked=True):
     return [Inside(count, ["->"] if asked else []) for count in replies]
 
 
+@pytest.mark.parametrize(
+    ("length", "announced", "text"),
+    [
+        (234881024, {5, 14}, "other byte order"),
+        (1157627904, {14, 15}, "b'\\x00\\x00\\x00E' was taken for a header"),  # of 0f 00 00 00 45
+        (4294967240, {200}, "signed char"),
+        (1048576, {14, 1048576}, "1,048,576 bytes are allowed"),
+    ],
+)
+def test_a_refusal_that_is_not_due(length, announced, text):
+    came = framed(b"-ERR payload of %d bytes exceeds 1048576" % length)
+    assert text in hints.for_refusal(TARGET, came, REPLY, announced)
+    due = b"-ERR payload of 2000000 bytes"
+    assert hints.for_refusal(TARGET, came, due, announced) is None  # another one is due
+    assert hints.for_refusal(TARGET, framed(REPLY), LONG, announced) is None
+
+
 def test_one_client_of_many_without_a_reply():
     many = clients(1, 1, 1, 0, 0)
     assert "client 4 of 5" in hints.for_place(many[3], many)
@@ -250,9 +270,10 @@ def test_the_largest_request_is_known_however_it_is_sent(piece):
     wire += (1 << 30).to_bytes(4, "little") + b"behind a length over the limit"
     client = Client.__new__(Client)
     client.target, client.largest, client.begun, client.skip = TARGET, 0, b"", 0
+    client.announced = set()
     for at in range(0, len(wire), piece):
         client._look_at_lengths(wire[at : at + piece])
-    assert client.largest == 5000
+    assert client.largest == 5000 and client.announced == {0, 3, 5000, 70, 1 << 30}
 
 
 SLEEPERS = {
