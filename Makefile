@@ -114,7 +114,8 @@ check: export BIG_ENDIAN := $(BIG_ENDIAN)
 check: export JUDGED := $(value SERVER)
 check: export JUDGED_CLIENT := $(value CLIENT)
 check:
-	@if [ -z "$$STAGE$$STEP" ] || [ -z "$$JUDGED$$JUDGED_CLIENT" ]; then \
+	@missing=; [ -n "$$STAGE$$STEP" ] || missing=' STAGE'; [ -n "$$JUDGED$$JUDGED_CLIENT" ] || missing="$$missing SERVER"; \
+	if [ -n "$$missing" ]; then echo "make check: not given:$$missing" >&2; \
 	  echo 'usage: make check STAGE=2 SERVER="./mine --port {port}", or CLIENT=... for a client' >&2; \
 	  echo '       STEP=2.3 instead of STAGE, ONLY=1, ALL=1, TEST=name, STRICT=1, DIALECT=echo:' \
 	    'see tests/README.md' >&2; exit 2; fi

@@ -53,13 +53,15 @@ def what_comes_next(stage, judges, step=None, test=None):
         return f"what was asked has no failure; without TEST={test} all of it is asked"
     if judges == "CLIENT":
         return f"the client of stage {stage} has no failure"
+    told, following = f"stage {stage} has no failure", NEXT[stage]
+    if step and step not in ASKED:
+        told = f"step {step} asks nothing of a server that the step before did not: no failure"
+    elif step and step != STEPS_OF[stage][-1]:
+        told = f"step {step} has no failure"
     if step and step != STEPS_OF[stage][-1]:
         later = STEPS_OF[stage][STEPS_OF[stage].index(step) + 1]
-        told = f"step {step} has no failure"
-        if step not in ASKED:
-            told += ", and asks nothing of a server that the step before did not"
-        return f"{told}; next: {lesson(later)}, then STEP={later}"
-    return f"stage {stage} has no failure; next: {NEXT[stage]}"
+        following = f"{lesson(later)}, then STEP={later}"
+    return f"{told}; next: {following}"
 
 
 def describe(failure, server, rule, rows, clients, repeat, read, talk_file=None):

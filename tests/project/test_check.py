@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import proc
+from harness import proc, report
 from lab import history
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +101,8 @@ def test_a_step_that_asks_nothing_new_says_so():
         status, printed = check(server, STEP="3.6", ONLY="1", TEST="")
         assert status == 0 and "asks nothing of a server that the step before did not" in printed
         assert check(server, STEP="3.5", ONLY="1", TEST="")[1].count("asks nothing") == 0
+    last = report.what_comes_next(4, "SERVER", "4.8")  # which changes the client
+    assert "step 4.8 asks nothing of a server" in last and "06_beyond" in last
 
 
 def test_at_its_third_step_the_course_knows_no_commands():
@@ -200,7 +202,7 @@ def test_a_client_is_judged_too():
     [
         ({"STEP": "2.9"}, "no step 2.9"),
         ({"STEP": "2.2", "STAGE": "3"}, "step 2.2 is one of stage 2, not 3"),
-        ({}, "usage: make check"),
+        ({}, "not given: STAGE\nusage: make check"),
         ({"STAGE": "2", "TEST": "nosuch"}, "nothing that stage 2 is asked for has 'nosuch'"),
         ({"STEP": "1.1"}, "a server is judged from step 1.3 on"),
         ({"STAGE": "2", "DIALECT": "foo"}, "DIALECT must be commands, echo or resp"),

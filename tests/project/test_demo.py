@@ -150,7 +150,7 @@ def test_a_step_that_can_not_be_shown_is_told_in_one_line(number, said):
 
 def test_play_sends_a_line_to_all_and_counts():
     done = run_lab(
-        "lab.play", text="PING a + PING b\ncrowd PING\nhalf\nPING\nleave\nPING x\nhelp\n"
+        "lab.play", text="PING a + PING b\ncrowd PING\nhalf\nPING\nleave\nPING x\nmemory\nhelp\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
     played = columns_of(done.stdout)
@@ -164,6 +164,7 @@ def test_play_sends_a_line_to_all_and_counts():
     replies = [column[1] for column in played["PING"]]
     assert replies[1:] == ["no reply within a second", "PONG", "PONG"]
     assert [column[1] for column in played["PING x"]] == ['"x"'] * 4
+    assert all(0 < int(column[1].split(" MiB")[0]) < 100 for column in played["memory"])
     assert "one byte at a time" in done.stdout
 
 
