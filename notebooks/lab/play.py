@@ -15,6 +15,7 @@ from textwrap import wrap
 from lab import history
 from lab.contenders import milestones, steps
 from lab.observe.trace import bytes_moved, count
+from lab.process import memory_used
 from lab.servers import STAGES, StartError
 from lab.wire import UnreachableError, check_loopback, connect
 
@@ -39,6 +40,7 @@ silent                one more client connects, and says nothing
 half                  one more client sends half a request
 greedy                one more client asks for much, and never reads
 leave                 these clients leave
+memory                what each server's memory is now
 help, exit"""
 
 
@@ -135,6 +137,10 @@ def leaving(player):
     yield "they have left"
 
 
+def weighing(player):
+    yield f"{memory_used(player.server.pid) / 1024:.0f} MiB of memory"
+
+
 def greedy_requests(contender):
     big = contender.encode(b"SET big " + bytes(4000 if not contender.framed else 100_000))
     return big + contender.encode(b"GET big") * CROWD
@@ -152,6 +158,7 @@ def parse(line):
         "half": (joining(lambda contender: contender.encode(b"PING")[:3]), False),
         "greedy": (joining(greedy_requests), False),
         "leave": (leaving, False),
+        "memory": (weighing, False),
     }
     return words.get(word, (asking(requests), True))
 
