@@ -27,12 +27,10 @@ help:
 	@echo 'make bench            compare the speed of everything (QUICK=1: under a minute)'
 	@echo 'make clean            remove .venv, the site and all caches'
 
-# What is typed reaches a recipe through the environment, so its quotes need no care.
-demo: export STEPS := $(STEPS)
+# What is typed, such as STEPS=..., is in the environment of a recipe: so its quotes need no care.
 demo: steps-not-step
 	@$(LAB) $(PYTHON) -m lab.demo $${STEPS:+--steps $$STEPS}
 
-play: export STEPS := $(STEPS)
 play: steps-not-step
 	@$(LAB) $(PYTHON) -m lab.play $$STEPS
 
@@ -51,14 +49,10 @@ history:
 history-save:
 	@$(LAB) $(PYTHON) -m lab.history save
 
-run: export STEP := $(STEP)
-run: export PORT := $(PORT)
 run: step-not-steps
 	@if [ -z "$$STEP" ]; then echo 'usage: make run STEP=4.2 [PORT=6404]' >&2; exit 2; fi
 	@$(LAB) $(PYTHON) -m lab.history run "$$STEP" $${PORT:+"$$PORT"}
 
-start: export STEP := $(STEP)
-start: export DIR := $(DIR)
 start: step-not-steps
 	@if [ -z "$$STEP" ] || [ -z "$$DIR" ]; then \
 	  echo 'usage: make start STEP=3.4 DIR=../mine' >&2; exit 2; fi
@@ -103,16 +97,8 @@ test: test-packages
 
 # Any python3 with pytest 7 will do; without one .venv is made.  A $ in SERVER arrives, too.
 # It stops after the first rule that fails, which is the first thing to mend.
-check: export STAGE := $(STAGE)
-check: export STEP := $(STEP)
-check: export ONLY := $(ONLY)
-check: export STRICT := $(STRICT)
-check: export TEST := $(TEST)
-check: export DIALECT := $(DIALECT)
-check: export REPLY := $(REPLY)
-check: export BIG_ENDIAN := $(BIG_ENDIAN)
-check: export JUDGED := $(value SERVER)
-check: export JUDGED_CLIENT := $(value CLIENT)
+export JUDGED := $(value SERVER)
+export JUDGED_CLIENT := $(value CLIENT)
 check:
 	@missing=; [ -n "$$STAGE$$STEP" ] || missing=' STAGE'; [ -n "$$JUDGED$$JUDGED_CLIENT" ] || missing="$$missing SERVER"; \
 	if [ -n "$$missing" ]; then echo "make check: not given:$$missing" >&2; \

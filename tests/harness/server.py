@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import itertools
 import os
+import random
 import re
 import resource
 import shlex
@@ -42,12 +44,9 @@ def _port_range():
 
 
 def _port_numbers():
+    # Suites that run at the same time take others, as each goes through them in its own order.
     begin, end = _port_range()
-    # Suites that run at the same time have other process ids: they start elsewhere.
-    first = os.getpid() * 61 % (end - begin)
-    while True:
-        for offset in range(end - begin):
-            yield begin + (first + offset) % (end - begin)
+    return itertools.cycle(random.Random().sample(range(begin, end), end - begin))
 
 
 def pick_port():
@@ -293,7 +292,7 @@ class _Start:
             )
         # Something else may listen in its stead, as a container's proxy does.
         in_its_stead = port in (place[1] for place in proc.listening().values())
-        return bool(hosts) or in_its_stead and self.age() > 1
+        return bool(hosts) or in_its_stead and time.monotonic() - self.busy_at > 1
 
     def age(self):
         return time.monotonic() - self.began
