@@ -285,7 +285,10 @@ class Steps:
             self.moved += record["bytes"] or 0
             behind = f" The {plural(record['bytes'], 'byte')} behind it: moved to a new object."
             if window:
-                behind = f" Only data_begin moves, by {missing - length(after['incoming'])}."
+                taken = missing - length(after["incoming"])
+                behind = f" Only data_begin moves, by {taken}."
+                if taken == missing:
+                    behind = " Nothing is left: both pointers go back to the front."
             say = self.answers(fd, before, after) + (behind if window or record["bytes"] else "")
         elif missing:
             say = f"{plural(missing, 'byte')} are no whole request. No error: more will come."
