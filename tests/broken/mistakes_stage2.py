@@ -2,6 +2,21 @@
 
 from mistake import mistake
 
+# ---- the end of a client
+
+mistake(
+    2,
+    "end-asked-again",
+    "recv() that returns nothing is asked again, as if more could come",
+    "test_one_request_gets_one_reply",
+    """
+-        if not piece:
+-            if data:
+-                raise Fault("closed inside a frame")
+-            return None
+""",
+)
+
 # ---- the header
 
 mistake(

@@ -26,6 +26,7 @@ from suite import TESTS, run_suite  # noqa: E402
 
 CONFORMANCE = TESTS / "conformance"
 SHOWN = [
+    "end-asked-again",
     "header-big-endian",
     "reply-without-header",
     "bind-failure-printed",

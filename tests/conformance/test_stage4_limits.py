@@ -44,7 +44,10 @@ MANY, BURST = 1500, 120  # clients: those who are inside, and those who come tog
 BURSTS, LOOKS = 3, 4
 STEEP = 5.5  # times as dear; one accept() in a turn of poll() makes it 10 times
 
-ANEW = "each byte that is received or sent starts the time anew"
+ANEW = (
+    "each byte that is received or sent starts the time anew; what send() did not take is sent "
+    "when poll() reports POLLOUT"
+)
 NO_ERROR = "that recv() or send() finds nothing to do (EAGAIN) is no error"
 
 DEAF = 4  # clients that never read
@@ -453,7 +456,8 @@ def test_newcomers_cost_the_same_beside_many_clients(target, start, connect):
         f"{BURST} clients that came together took {many / 1e6:.1f} ms of processor time beside "
         f"{MANY} others, {few / 1e6:.1f} ms beside none",
         "about as much",
-        "call accept() again, until there is nobody or some 64 times, before you return to poll()",
+        "call accept() again, until there is nobody or some 64 times, before you return to poll(); "
+        "and look at those clients alone that poll() has named",
     )
 
 

@@ -80,7 +80,7 @@ class Client:
                 self.sock.bind(("127.{}.{}.{}".format(*numbers), 0))
 
     def _connect(self):
-        self.name = "a client that never got in"
+        self.name, self.address = "a client that never got in", ("127.0.0.1", 0)
         self.sock.settimeout(patience())
         try:
             self.sock.connect(("127.0.0.1", self.server.port))
@@ -91,7 +91,8 @@ class Client:
             where = " and ".join(f"{host} port {port}" for host, port in places)
             hint = f"it listens on {where}" if where else None
             self.fail(f"connect() failed: {error.strerror}", "a server that listens", hint)
-        self.name = "{}:{}".format(*self.sock.getsockname())
+        self.address = self.sock.getsockname()
+        self.name = "{}:{}".format(*self.address)
         with contextlib.suppress(OSError):  # macOS: closed already; whoever reads is told
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -300,7 +301,7 @@ class Client:
 
     def unread_by_server(self):
         """Bytes of requests that have come to the server's kernel and no further; Linux only."""
-        return proc.queues(("127.0.0.1", self.server.port), self.sock.getsockname())[0]
+        return proc.queues(("127.0.0.1", self.server.port), self.address)[0]
 
     def explain(self, data):
         """Bytes from the wire as text: a header, what it says, a payload, and what follows."""

@@ -117,16 +117,25 @@ def _error_text(target, came, reply):
 def for_refusal(target, came, reply, announced):
     """A hint for a refusal that is not due; announced: the lengths that were sent.  Or None."""
     refused = re.match(rb".{4}-ERR payload of (\d+) bytes", came, re.DOTALL)
-    if not refused or reply.startswith(b"-ERR payload") or not target.framed:
+    if not refused or not target.framed:
         return None
-    length = int(refused[1])
+    length, due = int(refused[1]), reply.startswith(b"-ERR payload")
+    if length in announced and due:
+        return None
     if length in announced:
         return f"{target.max_payload:,} bytes are allowed; only more than that is too large"
-    if length >= 1 << 31:
+    if length >= 1 << 31 and not due:
         return SIGNED_BYTE
+    if length >= 1 << 32:
+        return None
     sent = length.to_bytes(4, target.order)
     if int.from_bytes(sent[::-1], target.order) in announced:
         return "the request's length was read in the other byte order"
+    if due:
+        return (
+            f"this client did not announce {length:,} bytes: was the number mixed up, or is there "
+            "still something of another client in the buffer?"
+        )
     return (
         f"{sent!r} was taken for a header, and nobody sent it as one: were bytes lost before it, "
         "or was a payload not read to its end?"
@@ -200,9 +209,9 @@ def _payload_text(target, text, reply):
         return "it was cut at a space: a message or value is all the rest of the payload"
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
-    if text == b":%d" % -(2**63) and reply.startswith(b"-ERR"):
-        return "the sum has wrapped around: before you add, look whether there is room for it"
-    if re.match(rb":-?922337203685477", text) and text != reply:
+    if re.fullmatch(rb":-?922337203685477580\d", text) and reply.startswith(b"-ERR"):
+        return "2**63 - 1 is the largest number: before you add, look whether there is room for it"
+    if re.match(rb":-?9\.?2233720368547", text) and text != reply:
         return "a float holds 53 bits of a number: count in integers of 64 bits"
     if text == reply[1:] and not target.echoes:
         return "the type byte in front of the payload ($, +, :, _ or -) is missing"
@@ -275,6 +284,16 @@ def for_signed(client):
     if not (client.target.framed and client.ended and sent) or client.replies or client.inbox:
         return None
     return SIGNED_BYTE if client.largest and max(sent[0][:4]) >= 0x80 else None
+
+
+def for_early_end(client):
+    """A hint for a connection that ended before its first reply; or None."""
+    if not client.ended or client.replies or client.inbox or client.half_closed:
+        return None
+    return (
+        "it ended before the first reply: by an error that is caught (let the server write which), "
+        "a time-out in the wrong unit, or a close() that comes too early?"
+    )
 
 
 def for_unrefused(client):
@@ -383,6 +402,10 @@ ASLEEP = {
     "unsent": "the server has read the whole request, and is asleep in poll(): is its reply given "
     "to send(), or poll() asked for POLLOUT as long as some of it is left?",
 }
+BUSY = (
+    "the server was busy all the while: recv() that returns nothing is the end of that client; "
+    "asked again, it returns nothing at once, for ever"
+)
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
     "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is a send() "

@@ -127,7 +127,9 @@ def guess(failure, server, rows, clients):
     asleep = proc.asleep_in(server.session) if client and client.gave_up else None
     if asleep in ("accept", "read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
-    if client and client.gave_up and target.stage >= 3 and is_busy(server):
+    if client and client.gave_up and is_busy(server):
+        if target.stage < 3:
+            return hints.BUSY
         return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
     if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
@@ -173,6 +175,9 @@ def guess(failure, server, rows, clients):
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
     if client and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
+    found = hints.for_early_end(client) if client and 1 in rows else None
+    if found:
+        return found
     return hints.for_row(rows, target)
 
 

@@ -42,7 +42,9 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(REPLY[:-4]) + framed(b"-ERR what is left"), REPLY, "not the 4 bytes of the header"),
     (framed(REPLY[:-5]), REPLY, None),
     (framed(b"$message-1") + framed(REPLY), REPLY, "the reply to another request"),
-    (framed(b":-9223372036854775808"), b"-ERR increment would overflow", "has wrapped around"),
+    (framed(b":-9223372036854775808"), b"-ERR increment would overflow", "the largest number"),
+    (framed(b":9223372036854775808"), b"-ERR increment would overflow", "the largest number"),
+    (framed(b":-9.22337203685478e+18"), b":-9223372036854775807", "53 bits"),
     (framed(b":-9223372036854775808"), b":-9223372036854775807", "53 bits"),
     ((len(REPLY) - 4).to_bytes(4, "little") + REPLY, REPLY, "4 too small"),
     (b"+PONG\r\n", b"+PONG", "RESP"),
@@ -216,8 +218,28 @@ def test_a_refusal_that_is_not_due(length, announced, text):
     came = framed(b"-ERR payload of %d bytes exceeds 1048576" % length)
     assert text in hints.for_refusal(TARGET, came, REPLY, announced)
     due = b"-ERR payload of 2000000 bytes"
-    assert hints.for_refusal(TARGET, came, due, announced) is None  # another one is due
+    assert hints.for_refusal(TARGET, came, due, {length}) is None  # the number at least is right
     assert hints.for_refusal(TARGET, framed(REPLY), LONG, announced) is None
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(2097152, "still something of another client"), (4227858431, "other byte order")],
+)
+def test_a_refusal_of_another_length_than_the_one_that_is_due(length, text):
+    came, due = framed(b"-ERR payload of %d bytes" % length), b"-ERR payload of 4294967291 bytes"
+    assert text in hints.for_refusal(TARGET, came, due, {5, 4294967291})
+    came = framed(b"-ERR payload of %d bytes" % 10**12)
+    assert hints.for_refusal(TARGET, came, due, {5, 4294967291}) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "replies", "inbox", "given"),
+    [("EOF", 0, b"", True), (None, 0, b"", False), ("EOF", 1, b"", False), ("EOF", 0, b"x", False)],
+)
+def test_an_end_before_the_first_reply(ended, replies, inbox, given):
+    client = SimpleNamespace(ended=ended, replies=replies, inbox=inbox, half_closed=False)
+    assert bool(hints.for_early_end(client)) is given
 
 
 def test_one_client_of_many_without_a_reply():
