@@ -117,8 +117,8 @@ def _error_text(target, came, reply):
 def for_refusal(target, came, reply, announced):
     """A hint for a refusal that is not due; announced: the lengths that were sent.  Or None."""
     refused = re.match(rb".{4}-ERR payload of (\d+) bytes", came, re.DOTALL)
-    if not refused or not target.framed:
-        return None
+    if not refused or not target.framed or target.read_length(came) > len(came) - 4:
+        return None  # or its own length is wrong, of which _header tells
     length, due = int(refused[1]), reply.startswith(b"-ERR payload")
     if length in announced and due:
         return None

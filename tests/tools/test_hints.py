@@ -220,6 +220,7 @@ def test_a_refusal_that_is_not_due(length, announced, text):
     due = b"-ERR payload of 2000000 bytes"
     assert hints.for_refusal(TARGET, came, due, {length}) is None  # the number at least is right
     assert hints.for_refusal(TARGET, framed(REPLY), LONG, announced) is None
+    assert hints.for_refusal(TARGET, came[3::-1] + came[4:], REPLY, announced) is None  # its own
 
 
 @pytest.mark.parametrize(
