@@ -536,8 +536,10 @@ def pytest_terminal_summary(terminalreporter, exitstatus):
         terminalreporter.write_line(f"remark: {graded.remark}")
     if graded.foreign and exitstatus == pytest.ExitCode.OK and len(table) > 1:
         test = terminalreporter.config.option.keyword
-        line = text.what_comes_next(graded.targets[0].stage, graded.judges, graded.step, test)
-        terminalreporter.write_line(line)
+        stage = graded.targets[0].stage
+        terminalreporter.write_line(
+            text.what_comes_next(stage, graded.judges, graded.step, test, graded.only)
+        )
     tell_github(table, failures, terminalreporter.write_line)
 
 

@@ -47,8 +47,8 @@ def lesson(step):
     return f"notebooks/{name}.ipynb, {step}"
 
 
-def what_comes_next(stage, judges, step=None, test=None):
-    """The last line of a run without a failure.  test: what TEST= asked for, if it did."""
+def what_comes_next(stage, judges, step=None, test=None, only=False):
+    """The last line of a run without a failure.  test, only: what TEST= and ONLY= asked for."""
     if test:
         return f"what was asked has no failure; without TEST={test} all of it is asked"
     if judges == "CLIENT":
@@ -61,6 +61,8 @@ def what_comes_next(stage, judges, step=None, test=None):
     if step and step != STEPS_OF[stage][-1]:
         later = STEPS_OF[stage][STEPS_OF[stage].index(step) + 1]
         following = f"{lesson(later)}, then STEP={later}"
+    if only and stage > 1:
+        return f"{told}; without ONLY=1 the stages before {stage} are asked, too"
     return f"{told}; next: {following}"
 
 
