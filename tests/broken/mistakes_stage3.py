@@ -282,7 +282,7 @@ mistake(
     3,
     "eof-keeps-spinning",
     "the end of the stream is read again and again",
-    "test_no_spin",
+    "test_ends_of_every_kind_at_once",
     """
      if not data:
 +        return

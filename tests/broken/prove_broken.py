@@ -40,6 +40,7 @@ SHOWN = [
     "poll-index-off-by-one",
     "byte-by-byte",
     "nothing-is-sent",
+    "eof-keeps-spinning",
 ]
 
 

@@ -130,7 +130,7 @@ def guess(failure, server, rows, clients):
     if asleep in ("accept", "read", "write") and target.stage >= 3:
         return hints.ASLEEP[asleep]
     if client and client.gave_up and is_busy(server):
-        if target.stage < 3:
+        if target.stage < 3 or client.half_closed and not client.unanswered:
             return hints.BUSY
         return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
     if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
