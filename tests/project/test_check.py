@@ -55,6 +55,12 @@ def test_a_long_conversation_is_in_a_file():
     assert whole.startswith("-> ")
 
 
+def test_a_stage_alone_is_asked_how_it_sends():
+    wrong = WRONG.replace("--stage 2", "--stage 3") + " --mistake pollout-never-asked-for"
+    status, printed = check(wrong, STAGE="3", ONLY="1", TEST="late_reader")
+    assert status == 2 and "ask poll() for POLLOUT" in printed
+
+
 def test_the_cases_of_a_rule_are_one_block_and_a_line():
     wrong = f"{WRONG} --mistake incr-too-kind"
     _, printed = check(wrong, STAGE="2", ONLY="", TEST="incr_of_what_is_no_integer")
