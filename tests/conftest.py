@@ -21,7 +21,7 @@ from harness.capabilities import ECHOES, NOTHING_NEW, STAGES, STEPS, cell, read_
 from harness.client import Client
 from harness.failure import Failure, StartError
 from harness.limits import check_loopback, raise_descriptors
-from harness.marks import ours_only
+from harness.marks import gate, ours_only
 from harness.server import Server, stop_all
 from harness.target import MAX_PAYLOAD, Target, own_client, own_target
 
@@ -222,8 +222,8 @@ def is_write_path(path):
 def applies(graded, function, path, target):
     """Is a test meant for this target?"""
     marks = getattr(function, "pytestmark", [])
-    earlier_stage = target.stage > file_stage(path) and not is_write_path(path)
-    if target.stage < file_stage(path) or (graded.only and earlier_stage):
+    asked_at_each = is_write_path(path) or gate.mark in marks
+    if target.stage > file_stage(path) and graded.only and not asked_at_each:
         return False
     if graded.foreign and (graded.judges == "CLIENT") != path.stem.endswith("_client"):
         return False

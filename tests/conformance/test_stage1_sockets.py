@@ -35,7 +35,8 @@ def test_a_request_is_taken_when_it_comes(target, server, connect):
         "a server that sleeps until something comes, and then takes that",
         "only poll() waits, for the listener and all clients; what it reports is handled at once"
         if target.stage >= 3
-        else "accept() and recv() wait by themselves: no sleep(), no look now and then",
+        else "accept() and recv() wait by themselves: no sleep(), no look now and then; and recv() "
+        "that returns nothing is the end of that client, who is not asked again",
     )
 
 
@@ -118,6 +119,7 @@ def test_next_client_gets_what_one_set(target, connect):
     second = connect()
     second.command(b"GET " + key, b"$from the first")
     second.command(b"DEL " + key, b":1")
+    second.command(b"GET " + key, b"_")
     second.close()
     connect().command(b"GET " + key, b"_")
 

@@ -173,7 +173,7 @@ def test_long_pipeline_with_the_last_request_cut(target, connect):
 @row(20)
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_no_reply_waits_for_an_acknowledgement(target, connect, together):
-    """Small replies are never held back by the kernel (TCP_NODELAY, a frame is one write)."""
+    """Small replies are never held back by the kernel (TCP_NODELAY)."""
     client = connect()
     times = []
     for _ in range(20):

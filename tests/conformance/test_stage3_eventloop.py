@@ -4,6 +4,7 @@ import pytest
 from harness import check, commands_only, gate, hints, numbers, row, since
 from harness.capabilities import SILENT
 from harness.limits import want_descriptors
+from harness.pressure import check_calm
 from harness.server import while_stopped
 
 
@@ -44,6 +45,22 @@ def test_a_server_that_is_stopped_goes_on(target, server, connect):
         "epoll_wait() and the like may return EINTR after a stop: that is no error, call it again",
     )
     client.ask(target.message())
+
+
+@row(4)
+def test_sleeps_while_nothing_happens(target, start, connect):
+    """While nobody says anything the server sleeps, also after a client has left."""
+    server = start()
+    client = connect(server)
+    client.ask(target.message())
+    check_calm(server, "beside a client that is silent", hints.NEVER_ASLEEP)
+    client.close()
+    check_calm(
+        server,
+        "after a client had left",
+        "recv() that returned nothing was the end of that client: close its socket, and take it "
+        "off the list that poll() gets",
+    )
 
 
 @row(11)
@@ -142,11 +159,14 @@ def test_batches_of_many_clients(target, connect):
 
 @row(12)
 @commands_only
-def test_counts_of_many_clients_add_up(target, connect):
+def test_counts_of_many_clients_add_up(target, server, connect):
     """What several clients count at the same time adds up."""
     key, clients, count = b"key-%d" % next(numbers), [connect() for _ in range(8)], 1000
     for client in clients:
-        client.send(target.wire(b"INCR " + key) * count)
+        client.ask(target.message())
+    with while_stopped(server):  # or it may be done with one before the next comes
+        for client in clients:
+            client.send(target.wire(b"INCR " + key) * count)
     for client in clients:
         for _ in range(count):
             client.receive()

@@ -12,8 +12,8 @@ from harness.pressure import (
     busy_share,
     check_calm,
     check_nothing_is_left,
-    check_open_files,
-    files_at_rest,
+    check_open_sockets,
+    sockets_at_rest,
     fill,
     growth,
     mib,
@@ -67,7 +67,8 @@ def test_memory_beside_one_that_never_reads(target, start, connect):
         f"memory grew by {mib(small)} when {mib(LESS)} were sent and no reply read, "
         f"and by {mib(large)} more for another {mib(MORE - LESS)}",
         "a bound: the server stops reading from a client that does not read",
-        "while replies wait to be sent, do not ask poll() whether more requests can be read",
+        "while replies wait to be sent, do not ask poll() whether more requests can be read; a "
+        "queue between threads needs a bound, at which the one that reads requests waits",
         deaf,
     )
     connect(server).ask(target.message())
@@ -283,7 +284,7 @@ def test_no_spin(target, start, connect):
 def test_descriptors_are_closed(target, start, connect):
     """Each client's descriptor is closed once the client has gone, however it went."""
     server = start()
-    before = files_at_rest(server)
+    before = sockets_at_rest(server)
     for way in WAYS:
         clients = [connect(server) for _ in range(10)]
         for client in clients:
@@ -291,7 +292,7 @@ def test_descriptors_are_closed(target, start, connect):
         for client in clients:
             client.close()
         when = f"after 10 clients did this: {way.__name__.replace('_', ' ')}"
-        check_open_files(server, before, when)
+        check_open_sockets(server, before, when)
 
 
 @row(4)

@@ -12,7 +12,7 @@ from harness.pressure import (
     SMALL,
     check_calm,
     check_nothing_is_left,
-    files_at_rest,
+    sockets_at_rest,
     fill,
     growth,
     mib,
@@ -174,7 +174,7 @@ def test_idle_client_beside_busy_ones_is_closed(target, start, connect):
 def test_client_that_reads_nothing_is_closed(target, start, connect, half_close):
     """A client that reads nothing of its replies for that long is closed."""
     server = start(idle_timeout=SHORT_IDLE)
-    files = proc.USABLE and files_at_rest(server)
+    sockets = proc.USABLE and sockets_at_rest(server)
     client = connect(server, **SMALL)
     size = min(LONG_VALUE, target.max_payload - len("SET long "))
     count = UNREAD // size
@@ -185,10 +185,11 @@ def test_client_that_reads_nothing_is_closed(target, start, connect, half_close)
     time.sleep(4 * SHORT_IDLE)
     if proc.USABLE:
         check(
-            server.open_files() == files,
+            server.open_sockets() == sockets,
             "the server still holds the connection, and nobody reads",
             f"a closed one after {SHORT_IDLE} s in which no byte was sent",
-            "close it at once: what waits in its output will never leave",
+            "close it at once: what waits in its output will never leave; a send() that blocks "
+            "needs a time-out of its own (SO_SNDTIMEO)",
             client,
         )
     # What the kernel holds still comes; after that there must be an end.
@@ -354,7 +355,7 @@ def crowded(target, start, connect):
         client.ask(target.message())
     crowd = Crowd(server, CROWD)
     if proc.USABLE:
-        settled(server.open_files)  # as many are inside as there are descriptors
+        settled(server.open_sockets)  # as many are inside as there are descriptors
     return server, inside, crowd
 
 
@@ -441,14 +442,14 @@ def test_newcomers_cost_the_same_beside_many_clients(target, start, connect):
     with connect(server) as client:
         client.ask(target.message())
         want_one_worker(server, "is not measured by the processor time of one")
-    files = files_at_rest(server)
-    few = cost_of_burst(server, files)
+    sockets = sockets_at_rest(server)
+    few = cost_of_burst(server, sockets)
     others = [connect(server) for _ in range(MANY)]
     for client in others:
         client.ask(target.message())
     # On a busy machine all looks may be bad ones: then there are more of them.
     for _ in range(LOOKS):
-        many = cost_of_burst(server, files + MANY)
+        many = cost_of_burst(server, sockets + MANY)
         if many < STEEP * few:
             break
     check(
@@ -461,28 +462,28 @@ def test_newcomers_cost_the_same_beside_many_clients(target, start, connect):
     )
 
 
-def cost_of_burst(server, files):
-    """Nanoseconds of processor time to let in BURST clients at best, beside that many files."""
+def cost_of_burst(server, sockets):
+    """Nanoseconds of processor time to let in BURST clients at best, beside that many sockets."""
     costs = []
     for _ in range(BURSTS):
         before = proc.cpu_nanoseconds(server.session)
         with while_stopped(server):
             newcomers = Crowd(server, BURST)
-        wait_for_files(server, files + BURST)
+        wait_for_sockets(server, sockets + BURST)
         # Read at once: a server with many clients may work for each of them at its next tick.
         costs.append(proc.cpu_nanoseconds(server.session) - before)
         newcomers.leave()
-        wait_for_files(server, files)
+        wait_for_sockets(server, sockets)
         settled(server.cpu_seconds)
     return min(costs)
 
 
-def wait_for_files(server, count):
-    """Wait until the server has that many open files."""
+def wait_for_sockets(server, count):
+    """Wait until the server has that many open sockets."""
     deadline = time.monotonic() + 10
-    while server.open_files() != count:
+    while server.open_sockets() != count:
         if time.monotonic() > deadline:
-            raise Failure(f"{server.open_files()} open files", f"{count} for its clients")
+            raise Failure(f"{server.open_sockets()} open sockets", f"{count} for its clients")
         time.sleep(0.002)
 
 

@@ -37,10 +37,11 @@ class Client:
     receive_buffer: SO_RCVBUF in bytes; small ones make the kernel hold little for us.
 
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
-    yet expected), replies (number of right ones so far), ended (None, "EOF" or
-    "reset"), gave_up (a wait was too long), unanswered (it was one for a reply),
-    history (list of (arrow, length, first bytes)), largest, largest_reply and too_large (payloads,
-    in bytes: a request that the limit allows, a right reply, a length that was announced).
+    yet expected), replies (number of right ones so far), began and ended_at (seconds,
+    time.monotonic()), ended (None, "EOF" or "reset"), gave_up (a wait was too long),
+    unanswered (it was one for a reply), history (list of (arrow, length, first bytes)),
+    largest, largest_reply and too_large (payloads, in bytes: a request that the limit
+    allows, a right reply, a length that was announced).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -48,7 +49,8 @@ class Client:
         self.target = server.target
         self.inbox = bytearray()
         self.replies = 0
-        self.ended = None
+        self.began = time.monotonic()
+        self.ended = self.ended_at = None
         self.gave_up = False
         self.half_closed = False
         self.unanswered = False
@@ -150,6 +152,7 @@ class Client:
     def _end(self, how, text):
         if not self.ended:
             self.note(text)
+            self.ended_at = time.monotonic()
         self.ended = how
 
     # Sending

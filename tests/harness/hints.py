@@ -1,5 +1,6 @@
 """Guess at the likeliest reason for a failure, from what came."""
 
+import os
 import re
 import signal
 import struct
@@ -7,6 +8,7 @@ import struct
 from harness.failure import Failure
 
 HINT_PATIENCE = 1  # seconds
+SHORTEST_LIFE, LONGEST_LIFE = 0.05, 3  # seconds of a connection, which a time-out may have ended
 LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
 FRONT = 16  # bytes that tell a text from others
@@ -42,9 +44,26 @@ NOTHING_TO_READ = (
     "read only while bytes are missing"
 )
 OTHER_REPLY = "this is the reply to another request: replies were lost, doubled or mixed up"
+OUT_OF_ORDER = (
+    "the reply that is due came behind another one: answer the requests of a connection in their "
+    "order, one after the other"
+)
+CUT_AT_A_SPACE = "it was cut at a space: a message or value is all the rest of the payload"
+EMPTY_IS_NO_END = (
+    "it ended at a payload of 0 bytes: to ask recv() for 0 bytes returns nothing, too, and that is "
+    "no end; ask only while bytes are missing"
+)
+SLEEPING_THREADS = (
+    "with threads: is the reply in a buffer that is not flushed, was it dropped by a full queue, "
+    "or is a lock kept, perhaps since an error?"
+)
 
 
 EMPTY = b"-ERR empty command"
+UNKNOWN = b"-ERR unknown command '"
+TYPES = (b"+", b"$", b":", b"_", b"-")  # the first byte of a reply
+NO_INTEGER = b"-ERR value is not an integer"
+SHOWN_NAME = len(UNKNOWN) + 64  # bytes; of a longer name only 64 are due
 COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
 
 
@@ -55,7 +74,7 @@ def for_reply(target, came, reply):
         return f"this reply travels in a frame, with its length in front: {other} judged by that"
     if target.resp:
         return None
-    for guess in (_resp, _kind, _unknown_command, _error_text, _header, _payload):
+    for guess in (_resp, _kind, _in_front, _unknown_command, _error_text, _header, _payload):
         hint = guess(target, came, reply)
         if hint:
             return hint
@@ -78,6 +97,18 @@ def _kind(target, came, reply):
     if target.order == "big" and int.from_bytes(came[:4], "little") == len(came) - 4:
         return "the length of this reply is little-endian: judge it without BIG_ENDIAN=1"
     return None
+
+
+def _in_front(target, came, reply):
+    """The reply that is due, and something in front of it."""
+    wire = target.reply_wire(reply)
+    front = came[: -len(wire)]
+    another = front[4:] if target.framed else front
+    if not front or not came.endswith(wire) or another[:1] in TYPES:
+        return None
+    if not target.framed and len(front) == 4 and len(reply) in front[:1] + front[3:]:
+        return "this reply travels in a frame, with its length in front: judge it with STAGE=2"
+    return "something stands in front of the reply: a server says nothing before it is asked"
 
 
 def _unknown_command(target, came, reply):
@@ -107,9 +138,18 @@ def _error_text(target, came, reply):
         return UNSIGNED
     if text.startswith(b"-ERR wrong number") and reply == b"$":
         return "a space at the end makes an empty argument, and that is a legal one"
+    if reply.startswith(UNKNOWN) and b"\\x00" in reply and not text.startswith(b"-ERR"):
+        return "the command's name was cut at a NUL: it is bytes, not a C string"
     if text.startswith(b"-ERR") and reply.startswith(b"-ERR") and not text.startswith(reply):
         if b"-ERR" in text[4:]:
             return _in_parts(target)
+        if b"\\xfff" in text:
+            return "a signed char is negative from 0x80 on: make it unsigned before it is shown"
+        if reply.startswith(UNKNOWN) and text.startswith(reply[:-1]) and len(reply) <= SHOWN_NAME:
+            return (
+                "the name is longer than the request: use only as many bytes as recv() returned; "
+                "what stands behind them in the buffer is older"
+            )
         return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
 
@@ -161,7 +201,8 @@ def _header(target, came, reply):
             return COUNTS_HEADER
     payload = came[4 : 4 + little]
     if payload != reply and re.fullmatch(rb"\$message-\d+", payload):
-        return OTHER_REPLY
+        later = reply[:9] == payload[:9] and int(payload[9:]) > int(reply[9:])
+        return OUT_OF_ORDER if later and target.reply_wire(reply) in came else OTHER_REPLY
     if little == len(reply):
         return None
     if came[4:].startswith(b"ECHO ") and not target.echoes:
@@ -189,11 +230,17 @@ def _in_parts(target):
 
 
 def _payload(target, came, reply):
-    return _payload_text(target, came[4:] if target.framed else came, reply)
+    text = came[4:] if target.framed else came
+    if target.framed and text[:1] in TYPES and target.read_length(came) < len(reply):
+        text = text[: target.read_length(came)]  # a reply of its own; what follows is the next one
+    return _payload_text(target, text, reply)
 
 
 def _payload_text(target, text, reply):
     """What a wrong payload tells."""
+    same = len(os.path.commonprefix([text, reply]))
+    if b"%" in reply[max(same - 1, 0) : same + 1] and text != reply:
+        return "a % in it was taken for a format, as of printf(): send the bytes as they are"
     extra = text[len(reply) :] if text.startswith(reply) else b""
     if extra in (b"\n", b"\r\n"):
         return "a line end follows the payload; the frame already says where it ends"
@@ -205,12 +252,29 @@ def _payload_text(target, text, reply):
         return WHOLE_BUFFER
     if b"\0" in reply and text == reply[: reply.index(b"\0")]:
         return "the payload was cut at a NUL: it is bytes, not a C string"
-    if b" " in reply and text == reply[: reply.index(b" ")] and not target.echoes:
-        return "it was cut at a space: a message or value is all the rest of the payload"
+    if text and reply.startswith(text + b" ") and not target.echoes:
+        return CUT_AT_A_SPACE
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
+    if text == b"_" and reply == b"$":
+        return "an empty value is one: ask whether the key is there, not whether its value is empty"
+    if text == b'%b"%b"' % (reply[:1], reply[1:]):
+        return "quotes were put around it: send the bytes as they are"
+    if text != reply and text.lower() == reply.lower() and not text.startswith(b"-ERR"):
+        return "only a command's name may be written in other letters: the rest stays as it is"
+    number = _number(reply)
+    if number is not None and 1 << 31 <= abs(number) < 1 << 62:
+        other = _number(text)
+        cut = other is not None and other != number and (other - number) % (1 << 32) == 0
+        if cut or text.startswith(NO_INTEGER):
+            return "a number has 64 bits; 32 of them end at 2,147,483,647"
     if re.fullmatch(rb":-?922337203685477580\d", text) and reply.startswith(b"-ERR"):
         return "2**63 - 1 is the largest number: before you add, look whether there is room for it"
+    if reply.startswith(NO_INTEGER) and _number(text) is not None:
+        return (
+            "this is no number in its plain form, though atoi(), int() and the like take it: "
+            "write the number again, and look whether that is the same text"
+        )
     if re.match(rb":-?9\.?2233720368547", text) and text != reply:
         return "a float holds 53 bits of a number: count in integers of 64 bits"
     if text == reply[1:] and not target.echoes:
@@ -231,6 +295,11 @@ def _payload_text(target, text, reply):
         return _cut(text)
     if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
         return OTHER_REPLY
+    if len(reply) >= LONG and re.search(rb"\0\0\0[A-Z]{3,4} ", text[: len(reply)]):
+        return (
+            "a request stands where the value should: is a value a part of the buffer, which is "
+            "filled again? Keep a copy"
+        )
     if text[:8] != reply[:8] and re.search(rb"\0\0(ECHO |\$)", text[: len(reply)]):
         return (
             "another frame's bytes stand where the reply's should: does the buffer move on, or is "
@@ -239,6 +308,11 @@ def _payload_text(target, text, reply):
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
         return PARTIAL
     return None
+
+
+def _number(reply):
+    """The number that a reply to INCR has; None if it is not one."""
+    return int(reply[1:]) if re.fullmatch(rb":-?\d{1,19}", reply) else None
 
 
 def _cut(text):
@@ -296,6 +370,45 @@ def for_early_end(client):
     )
 
 
+def for_one_reply(client):
+    """A hint for a connection that ended in good order behind its first reply; or None."""
+    if client.ended != "EOF" or client.replies != 1 or client.inbox or client.half_closed:
+        return None
+    return (
+        "it ended after one reply: serve one request after the other, until recv() returns "
+        "nothing; that is when to close"
+    )
+
+
+def for_turned_away(client):
+    """A hint for one of many clients that was closed before its first reply; or None."""
+    if client.ended != "EOF" or client.replies or client.inbox or client.half_closed:
+        return None
+    return (
+        "a newcomer was closed without a word: is the number of clients bounded, or a count that "
+        "does not go down when one leaves?"
+    )
+
+
+def short_life(client_class, client):
+    """Does every connection end as soon as this one did?  Asks with a new one, that is silent."""
+    age = client.ended_at - client.began if client.ended_at else 0
+    if not SHORTEST_LIFE < age < LONGEST_LIFE or client.half_closed or client.too_large:
+        return None
+    client.close()
+    try:
+        with client_class(client.server) as silent:
+            silent.collect(age + HINT_PATIENCE)
+            if not silent.ended:
+                return None
+    except Failure:
+        return None
+    return (
+        f"a connection ends {silent.ended_at - silent.began:.1f} s after it began, even one that "
+        "says nothing: a time-out in the wrong unit, or set once and not anew for each read?"
+    )
+
+
 def for_unrefused(client):
     """A hint for a client that announced too much, and waited for the end in vain; or None."""
     if not client.too_large or not client.gave_up or client.ended:
@@ -336,7 +449,8 @@ LEFTOVERS = {
     1: None,
     2: "a connection serves one request after the other: what a read took beyond its frame belongs "
     "to the next one, so read no more than is missing",
-    3: "bytes already read never make poll() fire again: look at the buffer again after a reply",
+    3: "bytes already read never make poll() fire again: look at the buffer again after a reply; and "
+    "while some of a reply is left, poll() is asked for POLLOUT",
     4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent, "
     "for which poll() is asked for POLLOUT",
 }
@@ -351,13 +465,16 @@ BY_ROW = {
     3: "one dictionary, shared by all connections",
     4: "an error on one connection, or its end, is its own affair: catch it there, close it, "
     "forget all that was kept for it (the next client may get the same descriptor), go on",
-    6: "recv() may return less than was asked for: go on until header and payload are complete",
+    6: "recv() may return less than was asked for: go on, each time behind what has come, until "
+    "header and payload are complete",
     7: "a payload is bytes, of any length from 0 up to the limit: no text, no special case",
     8: "check the length before anything else is read; answer, then close that connection",
     9: "recv() that returns nothing is the end: what has come of a frame until then is dropped",
     10: "at the end of the stream first answer what is complete and send all of it, then close",
     11: "never wait for one client: make its socket non-blocking and let poll() say who is ready",
     12: "after poll(), handle everyone that is ready, and accept whenever the listener is",
+    16: "the others wait for the one that does not read: send without blocking; with threads, keep "
+    "no lock meanwhile",
 }
 
 
@@ -408,8 +525,12 @@ BUSY = (
 )
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
-    "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is a send() "
-    "that takes nothing (EAGAIN) repeated at once?"
+    "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is an "
+    "accept() or send() that can do nothing now (EAGAIN) repeated at once?"
+)
+PART_IS_READ = (
+    "the server has read a part of what came, and sleeps: the rest is still to be read; with "
+    "edge-triggered events (EPOLLET) recv() until EAGAIN"
 )
 FEW_AT_A_TIME = (
     "the server is still taking in what came, but slowly: ask recv() for thousands of bytes at a "
@@ -443,12 +564,22 @@ def for_extra(came):
     return "a line end follows the reply" if came in (b"\n", b"\r\n") else None
 
 
-def for_ending(status, lines, rows=()):
-    """A hint for a server that has ended, from its wait status, last lines, and the rows."""
+def for_ending(status, lines, rows=(), too_large=0):
+    """A hint for a server that has ended, from its wait status, last lines, the rows, and the
+    length over the limit that was announced to it, if one was."""
     number = -status
     found = next((line for line in lines if "ERROR: AddressSanitizer" in line), None)
     if found:
         return found.partition("ERROR: ")[2].strip()
+    if too_large >= 1 << 31 and number != signal.SIGPIPE:
+        return (
+            f"{too_large:,} bytes were announced to it: compare a length with the limit before "
+            "anything else, and as an unsigned number (as a signed one this is negative)"
+        )
+    if any("oo many open files" in line for line in lines):
+        return "that accept() finds no descriptor is no reason to end: wait a moment, and try again"
+    if any("concurrent map" in line for line in lines):
+        return LOCK
     if status > 0 and 6 in rows:
         return BY_ROW[6]
     if number == signal.SIGABRT:
@@ -479,6 +610,7 @@ ENDINGS = {
     signal.SIGKILL: "killed: did it run out of memory?",
 }
 PANIC = re.compile(r"^thread .* panicked")  # in Rust the next line says why
-UNCAUGHT = re.compile(rf"(^|[\w.])(Exception|Error)\b|{PANIC.pattern}")
+GO_ENDS = re.compile(r"^(panic|fatal error): ")  # where the goroutines were comes behind it
+UNCAUGHT = re.compile(rf"(^|[\w.])(Exception|Error)\b|{PANIC.pattern}|{GO_ENDS.pattern}")
 CONNECTION_LOST = re.compile(r"[Rr]eset|[Pp]ipe|IOException|EOF|[Aa]borted|[Cc]losed")
 ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

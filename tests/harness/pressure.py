@@ -98,7 +98,9 @@ def check_calm(server, when, hint=None):
         False,
         f"{when}, the server used {min(shares):.0%} of a processor",
         "next to none: nothing is left to do",
-        hint or "something stays ready in poll() and nobody handles it, or its time-out is 0",
+        hint
+        or "something stays ready in poll() and nobody handles it (a closed socket that is still in "
+        "the list does, POLLNVAL), or its time-out is 0",
     )
 
 
@@ -108,28 +110,28 @@ def visit(server):
         client.ask(server.target.message())
 
 
-def files_at_rest(server):
-    """Open files of a server that has seen a client, but has none now."""
+def sockets_at_rest(server):
+    """Open sockets of a server that has seen a client, but has none now."""
     with Client(server) as client:
         client.ask(server.target.message())
-        at_rest = server.open_files() - 1
-    check_open_files(server, at_rest, "after a client has left")
+        at_rest = server.open_sockets() - 1
+    check_open_sockets(server, at_rest, "after a client has left")
     return at_rest
 
 
-def check_open_files(server, before, when):
-    """Fail unless the server's open files go back to `before` now that all clients have left."""
+def check_open_sockets(server, before, when):
+    """Fail unless the server's open sockets go back to `before` now that all clients have left."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    count = server.open_files()
+    count = server.open_sockets()
     while count > before and time.monotonic() < deadline:
         visit(server)
         time.sleep(0.05)
         # A reset is not sent again.  A kernel that is overwhelmed may have dropped it:
         # then it takes the connection for alive, and the server can't know better.
-        count = server.open_files() - proc.established(server.port)
+        count = server.open_sockets() - proc.established(server.port)
     check(
         count <= before,
-        f"{count} open files {when}, {before} without a client",
+        f"{count} open sockets {when}, {before} without a client",
         f"{before} again",
         "close() the socket of every client that has left, however it left",
     )
@@ -157,11 +159,11 @@ def growth_by_round(server, act, enough):
 
 def check_nothing_is_left(server, count, come_and_go):
     """Fail if `count` clients that come_and_go() leave a file or memory behind, each time."""
-    before, enough = files_at_rest(server), count * KEPT_PER_CONNECTION
+    before, enough = sockets_at_rest(server), count * KEPT_PER_CONNECTION
 
     def one_round():
         come_and_go()
-        check_open_files(server, before, f"after {count} clients came and went")
+        check_open_sockets(server, before, f"after {count} clients came and went")
 
     grown = growth_by_round(server, one_round, enough)
     check(

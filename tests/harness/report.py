@@ -25,6 +25,7 @@ LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN, KEPT = 4, 10_000  # entries of a conversation at each end: on the page, in a file
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
+FRONT_MATTERS = re.compile(rf"ERROR: AddressSanitizer|{hints.GO_ENDS.pattern}")
 LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
 NEWCOMERS, NEWCOMERS_SECONDS = 4, 0.3  # clients, and until each has a thread, if it gets one
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
@@ -121,7 +122,9 @@ def guess(failure, server, rows, clients):
     client = failure.client
     dead = server is not None and not server.alive()
     if dead and (client or not failure.hint):  # whatever else a client saw, that comes first
-        return hints.for_ending(server.process.returncode, server.news().splitlines(), rows)
+        too_large = client.too_large if client else 0
+        lines = server.news().splitlines()
+        return hints.for_ending(server.process.returncode, lines, rows, too_large)
     if server is None:
         return failure.hint
     target = server.target
@@ -135,6 +138,10 @@ def guess(failure, server, rows, clients):
         return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
     if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
+    if proc.USABLE and client and client.unanswered and part_is_read(client):
+        return hints.PART_IS_READ
+    if client and client.unanswered and read_all and proc.workers(server.session) > 1:
+        return "; or, ".join(filter(None, [failure.hint, hints.SLEEPING_THREADS]))
     if failure.hint:
         return failure.hint
     found = hints.for_unrefused(client) if client else None
@@ -142,6 +149,8 @@ def guess(failure, server, rows, clients):
         return found
     if asleep == "read" and read_all and client.history[-1][2].endswith(bytes(4)):
         return hints.NOTHING_TO_READ
+    if client and client.ended and 7 in rows and last_sent(client).endswith(bytes(4)):
+        return hints.EMPTY_IS_NO_END
     if (
         client
         and target.framed
@@ -171,16 +180,30 @@ def guess(failure, server, rows, clients):
     found = hints.for_limit(client) if client and 8 not in rows else None
     if found:
         return found
+    found = hints.short_life(Client, client) if client else None
+    if found:
+        return found
     if client and not client.inbox.endswith(b"_"):
         rows = [number for number in rows if number != 3]  # what came is not that nothing is there
     if client and client.inbox:
         rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
     if client and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
-    found = hints.for_early_end(client) if client and 1 in rows else None
-    if found:
-        return found
-    return hints.for_row(rows, target)
+    found = hints.for_turned_away(client) if client and {11, 12} & set(rows) else None
+    if client and {1, 5} & set(rows):
+        found = hints.for_early_end(client) or hints.for_one_reply(client)
+    return found or hints.for_row(rows, target)
+
+
+def part_is_read(client):
+    """Has the server read a part of the piece that came last, no reply to which is on its way?"""
+    lengths = [length for arrow, length, _ in client.history if arrow == "->"]
+    return not client.inbox and 0 < client.unread_by_server() < sum(lengths[-1:])
+
+
+def last_sent(client):
+    """The first bytes of the piece that was sent last."""
+    return next((front for arrow, _, front in client.history[::-1] if arrow == "->"), b"")
 
 
 def is_in_pieces(client, clients):
@@ -250,8 +273,8 @@ def last_lines(server):
         lines = server.stdout().splitlines()
     if len(lines) > LAST_LINES:  # where it was, in Java and JavaScript: what it was stands above
         lines = [line for line in lines if not re.match(r"\s+at ", line)]
-    report = [n for n, line in enumerate(lines) if "ERROR: AddressSanitizer" in line]
-    if report:  # its end is a legend; its beginning tells what and where
+    report = [n for n, line in enumerate(lines) if FRONT_MATTERS.search(line)]
+    if report:  # its beginning tells what and where
         lines = lines[report[0] :][:LAST_LINES]
     told = [(line, len(list(same))) for line, same in itertools.groupby(lines)][-LAST_LINES:]
     return "\n".join(f"| {line[:200]}" + (f"  ({n} times)" if n > 1 else "") for line, n in told)

@@ -26,6 +26,7 @@ NOTICE_SECONDS = 3
 STOP_SECONDS = 3
 SETTLE_SECONDS = 0.3
 DEFAULT_IDLE_TIMEOUT = 300
+REPEATED = 1000  # lines
 TRIES = 3  # to start: somebody else may take a port that was free
 WHOLE_HEAP = "java -Xms64m -Xmx64m -XX:+AlwaysPreTouch"
 # Where a socket can be that is reached at 127.0.0.1, and of these those that anybody reaches.
@@ -216,9 +217,9 @@ class Server:
             pytest.skip(f"a JVM's memory is measured with all of its heap in use: {WHOLE_HEAP}")
         return proc.memory(self.session)
 
-    def open_files(self):
-        """Open file descriptors; a skip where there is no /proc."""
-        return proc.open_files(self._observed())
+    def open_sockets(self):
+        """Open sockets; a skip where there is no /proc."""
+        return proc.open_sockets(self._observed())
 
     def _observed(self):
         if not proc.USABLE:
@@ -309,10 +310,16 @@ class _Start:
             self.notice(f"The server runs, but does not listen on port {port} yet; waiting ...")
             self.notice = None
         idle = time.monotonic() - self.busy_at
-        if idle > START_SECONDS or self.age() > BUSY_START_SECONDS:
+        if idle > START_SECONDS or self.age() > BUSY_START_SECONDS or self.repeats_itself():
             raise self.error(
-                f"the program runs, but does not listen on port {port} after {self.age():.0f} s"
+                f"the program runs, but does not listen on port {port} after {self.age():.0f} s",
+                "call bind() and listen() before anything that waits, as accept() does",
             )
+
+    def repeats_itself(self):
+        """Does it write the same line for ever?"""
+        lines = self.server.stderr().splitlines()[-REPEATED - 1 : -1]
+        return len(lines) == REPEATED and len(set(lines)) == 1
 
     def look(self):
         """Is it busy starting?  Does it listen on another port?"""
@@ -340,6 +347,8 @@ class _Start:
             hint = f"paths are looked up in {os.getcwd()}: give the full path"
         elif not hint and not takes_port:
             hint = "put {port} into the command, or take the port from PORT in the environment"
+        elif "annot assign requested address" in self.server.stderr():
+            hint = "no interface has this address: 127.0.0.1 is INADDR_LOOPBACK, through htonl()"
         elif self.server.port_is_taken():
             hint = "set SO_REUSEADDR on the listening socket before bind()"
         return StartError(came, hint, self.server)

@@ -100,11 +100,12 @@ class Target(NamedTuple):
 
 
 LABEL = b"-LABEL-"
+PERIOD = 19  # bytes from space to space: never at the end of an array of 2**n
 
 
 @functools.lru_cache(maxsize=1)
 def template(size):
-    return b"".join(b"%s@%07d " % (LABEL, place) for place in range(0, size, 16))
+    return b"".join(b"%s@%010d " % (LABEL, place) for place in range(0, size, PERIOD))
 
 
 def pattern(size):
@@ -112,7 +113,8 @@ def pattern(size):
     # The digits that change fastest come first: short texts differ, too.
     label = str(next(numbers))[::-1].ljust(len(LABEL), "-").encode()
     # Numbering the places anew for every text would take a tenth of a run's time.
-    return template(max(size, MAX_PAYLOAD) + 16)[: size + 16].replace(LABEL, label)[:size]
+    data = template(max(size, MAX_PAYLOAD) + PERIOD)[: size + PERIOD]
+    return data.replace(LABEL, label)[:size]
 
 
 def own_script(stage, name):

@@ -69,6 +69,32 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"-ERR wrong number of arguments for 'ping'"), b"$x", None),
     (framed(b"-ERR empty command"), b"-ERR payload of 2147483648 bytes exceeds 1", "unsigned"),
     (framed(b"-ERR empty command"), b"-ERR payload of 2147483647 bytes exceeds 1", "exactly"),
+    (framed(b"$message-3518") + framed(REPLY), REPLY, "in their order"),
+    (framed(b"$message-3518"), b"$hello", "another request"),
+    (framed(b"$one two"), b"$one two three", "cut at a space"),
+    (b"hello\n" + framed(REPLY), REPLY, "in front of the reply"),
+    (framed(b"hello") + framed(REPLY), REPLY, "in front of the reply"),
+    (framed(b"+OK") + framed(REPLY), REPLY, None),  # a reply that is too much
+    (framed(b"_"), b"$", "an empty value is one"),
+    (framed(b"_"), b"$x", None),
+    (framed(b'$"x y"'), b"$x y", "quotes"),
+    (framed(b'$"x y"'), b'$"x y" z', "cut at a space"),
+    (framed(b"$MESSAGE-3517"), REPLY, "in other letters"),
+    (framed(b"$a%!(NOVERB)"), b"$a%", "a format"),
+    (framed(b"$a"), b"$a%s", "a format"),
+    (framed(b"$b%"), b"$a%", None),  # the difference is elsewhere
+    (framed(b":-2147483647"), b":2147483649", "64 bits"),
+    (framed(b"-ERR value is not an integer or out of range"), b":2147483649", "64 bits"),
+    (framed(b":2147483650"), b":2147483649", None),
+    (framed(b":2"), b"-ERR value is not an integer or out of range", "its plain form"),
+    (framed(b"$2"), b"-ERR value is not an integer or out of range", None),
+    (framed(b"+PONG"), b"-ERR unknown command 'PING\\x00'", "cut at a NUL"),
+    (framed(b"+PONG"), b"-ERR unknown command 'PINK'", None),
+    (framed(b"-ERR unknown command '\\xfffff'"), b"-ERR unknown command '\\xff'", "signed char"),
+    (framed(b"-ERR unknown command '?CHO'"), b"-ERR unknown command '?'", "is older"),
+    (framed(b"-ERR unknown command '!CHO'"), b"-ERR unknown command '?'", "exactly"),
+    (framed(UNKNOWN[:-1] + b"x" * 60 + b"'"), UNKNOWN[:-1] + b"x" * 54 + b"'", "is older"),
+    (framed(UNKNOWN[:-1] + b"x" * 60 + b"'"), UNKNOWN[:-1] + b"x" * 55 + b"'", "exactly"),
 ]
 
 
@@ -241,6 +267,64 @@ def test_a_refusal_of_another_length_than_the_one_that_is_due(length, text):
 def test_an_end_before_the_first_reply(ended, replies, inbox, given):
     client = SimpleNamespace(ended=ended, replies=replies, inbox=inbox, half_closed=False)
     assert bool(hints.for_early_end(client)) is given
+
+
+def ended(**attributes):
+    """What a client looks like whose connection ended in good order, 0.5 s after it began."""
+    base = dict(ended="EOF", replies=0, inbox=b"", half_closed=False, too_large=0)
+    return SimpleNamespace(**{**base, "began": 10.0, "ended_at": 10.5, **attributes})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "one_reply", "turned_away"),
+    [
+        ({}, False, True),
+        ({"replies": 1}, True, False),
+        ({"replies": 2}, False, False),
+        ({"ended": "reset"}, False, False),
+        ({"replies": 1, "half_closed": True}, False, False),
+    ],
+)
+def test_an_end_that_nobody_asked_for(attributes, one_reply, turned_away):
+    client = ended(**attributes)
+    assert bool(hints.for_one_reply(client)) is one_reply
+    assert bool(hints.for_turned_away(client)) is turned_away
+
+
+# Closes each connection after so many seconds, or with 0 at its first request.
+CUTS = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    connection, _ = listener.accept()
+    if float(sys.argv[2]):
+        time.sleep(float(sys.argv[2]))
+    else:
+        connection.recv(1)
+    connection.close()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "given"), [("0.3", True), ("0", False)])
+def test_a_time_out_that_ends_every_connection_is_told_from_other_ends(seconds, given):
+    target = Target([sys.executable, "-c", CUTS, "{port}", seconds], stage=2)
+    with Server(target) as server, Client(server) as client:
+        client.send(target.header(5))
+        client.collect(1)
+        client.began -= 0.2  # as if it had lived a while, in which some replies came
+        client.ended_at = client.began + 0.3
+        assert ("ends 0.3 s after it began" in str(hints.short_life(Client, client))) is given
+
+
+def test_a_death_at_a_length_that_is_negative_as_a_signed_number():
+    assert "as an unsigned number" in hints.for_ending(-6, [], (), 1 << 31)
+    assert "as an unsigned number" not in hints.for_ending(-6, [], (), (1 << 31) - 1)
+    assert "ignore SIGPIPE" in hints.for_ending(-signal.SIGPIPE, [], (), 1 << 31)
+
+
+def test_a_runtime_that_tells_of_a_map_without_a_lock():
+    assert hints.for_ending(2, ["fatal error: concurrent map writes"]) == hints.LOCK
+    assert "index out" in hints.for_ending(2, ["panic: runtime error: index out of range [1]"])
 
 
 def test_one_client_of_many_without_a_reply():

@@ -18,7 +18,7 @@ class Holder:
         self.clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
         self.accepted = [stack.enter_context(listener.accept()[0]) for _ in self.clients]
 
-    def open_files(self):
+    def open_sockets(self):
         return len(self.accepted)
 
 
@@ -35,8 +35,8 @@ def holder(monkeypatch):
 def test_a_client_that_has_left_and_is_still_open_is_a_leak(holder):
     for client in holder.clients:
         client.close()
-    with pytest.raises(Failure, match="3 open files after that, 0 without"):
-        pressure.check_open_files(holder, 0, "after that")
+    with pytest.raises(Failure, match="3 open sockets after that, 0 without"):
+        pressure.check_open_sockets(holder, 0, "after that")
 
 
 def test_a_client_whose_reset_was_lost_is_not_the_servers_fault(holder):
@@ -46,4 +46,4 @@ def test_a_client_whose_reset_was_lost_is_not_the_servers_fault(holder):
         except PermissionError:
             pytest.skip("needs root, to close a socket without a word")
         client.close()
-    pressure.check_open_files(holder, 0, "after that")
+    pressure.check_open_sockets(holder, 0, "after that")
