@@ -196,9 +196,11 @@ def guess(failure, server, rows, clients):
 
 
 def part_is_read(client):
-    """Has the server read a part of the piece that came last, no reply to which is on its way?"""
-    lengths = [length for arrow, length, _ in client.history if arrow == "->"]
-    return not client.inbox and 0 < client.unread_by_server() < sum(lengths[-1:])
+    """Has the server read a part of what was sent since its last reply?"""
+    arrows = [arrow for arrow, _, _ in client.history]
+    since = len(arrows) - (arrows[::-1].index("<-") if "<-" in arrows else len(arrows))
+    sent = sum(length or 0 for _, length, _ in client.history[since:])
+    return not client.inbox and 0 < client.unread_by_server() < sent
 
 
 def last_sent(client):
