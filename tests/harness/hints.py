@@ -256,6 +256,10 @@ def _payload_text(target, text, reply):
         return CUT_AT_A_SPACE
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
+    if text.startswith(bytes(4) + reply[:-4]) and target.framed and reply:
+        return "the length is written in 8 bytes here; it has 4"
+    if text[:1] == b"$" and reply == b"_":
+        return "a key that is not there is not made by asking, as map[key] does in C++: answer _"
     if text == b"_" and reply == b"$":
         return "an empty value is one: ask whether the key is there, not whether its value is empty"
     if text == b'%b"%b"' % (reply[:1], reply[1:]):
@@ -488,8 +492,9 @@ def for_row(rows, target):
 
 
 # What a server may have written when a call failed, and what it means.
+NO_ROOM_NOW = re.compile(r"[Rr]esource temporarily unavailable|EAGAIN|EWOULDBLOCK")
 WRITTEN = {
-    r"Resource temporarily unavailable|EAGAIN|EWOULDBLOCK": "EAGAIN is no error: nothing has come "
+    NO_ROOM_NOW.pattern: "EAGAIN is no error: nothing has come "
     "yet, or there is no room yet; keep what is left, and go on when poll() says so",
     r"Bad file descriptor|EBADF": "a descriptor is used that is closed: whose is it, and who has "
     "closed it?",
@@ -531,6 +536,10 @@ NEVER_ASLEEP = (
 PART_IS_READ = (
     "the server has read a part of what came, and sleeps: the rest is still to be read; with "
     "edge-triggered events (EPOLLET) recv() until EAGAIN"
+)
+NOT_ACCEPTED = (
+    "newcomers wait, and the server sleeps: accept() whenever poll() reports the listener; with "
+    "edge-triggered events (EPOLLET) until EAGAIN"
 )
 FEW_AT_A_TIME = (
     "the server is still taking in what came, but slowly: ask recv() for thousands of bytes at a "
@@ -576,6 +585,8 @@ def for_ending(status, lines, rows=(), too_large=0):
             f"{too_large:,} bytes were announced to it: compare a length with the limit before "
             "anything else, and as an unsigned number (as a signed one this is negative)"
         )
+    if any(NO_ROOM_NOW.search(line) for line in lines):
+        return WRITTEN[NO_ROOM_NOW.pattern]
     if any("oo many open files" in line for line in lines):
         return "that accept() finds no descriptor is no reason to end: wait a moment, and try again"
     if any("concurrent map" in line for line in lines):

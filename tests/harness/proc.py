@@ -115,6 +115,12 @@ def places(session):
     return sorted(known[inode] for inode in mine & set(known))
 
 
+def not_accepted(port):
+    """How many connections wait in the queue of whoever listens on `port`."""
+    rows = [row for row in tcp_rows(f":{port:04X} ") if row[3] == LISTEN and port_of(row[1]) == port]
+    return sum(int(row[4].partition(":")[2], 16) for row in rows)  # tx_queue:rx_queue
+
+
 def established(port):
     """How many connections to `port` the kernel takes for alive."""
     rows = tcp_rows(f":{port:04X} ")

@@ -138,6 +138,9 @@ def guess(failure, server, rows, clients):
         return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
     if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
         return hints.SHARED
+    if proc.USABLE and target.stage >= 3 and client and client.unanswered:
+        if proc.not_accepted(server.port):
+            return hints.NOT_ACCEPTED
     if proc.USABLE and client and client.unanswered and part_is_read(client):
         return hints.PART_IS_READ
     if client and client.unanswered and read_all and proc.workers(server.session) > 1:
