@@ -211,6 +211,24 @@ mistake(
 )
 mistake(
     3,
+    "send-repeated-at-once",
+    "a send() that takes nothing is repeated at once, until all is sent",
+    "test_others_are_served_beside_one_that_never_reads",
+    """
+-    try:
+-        sent = conn.sock.send(conn.outgoing)
+-    except BlockingIOError:
+-        return
++    sent = 0
++    while sent < len(conn.outgoing):
++        try:
++            sent += conn.sock.send(conn.outgoing[sent:])
++        except BlockingIOError:
++            continue
+""",
+)
+mistake(
+    3,
     "one-reply-a-batch",
     "after a reply, bytes already read wait for poll() to name them",
     "test_two_requests_in_one_segment",

@@ -47,6 +47,13 @@ def test_a_server_that_is_stopped_goes_on(target, server, connect):
         "a server that goes on",
         "epoll_wait() and the like may return EINTR after a stop: that is no error, call it again",
     )
+    check(
+        not client.ended,
+        "the server closed the connection of a client that said nothing",
+        "a connection that stays open",
+        "that there is nothing to read now (EAGAIN, EINTR) is neither an error nor the end",
+        client,
+    )
     client.ask(target.message())
 
 

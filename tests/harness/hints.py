@@ -38,6 +38,11 @@ SIGNED_BYTE = "the four bytes of a length are unsigned: a signed char of 0x80 is
 UNSIGNED = "the length is unsigned: as a signed number, 2**31 and more is negative"
 NOT_CLOSED = "this client's stream has ended and its replies are sent: close() its socket now"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
+MOVED_IN_PART = "or has the Buffer moved its data, and not data_begin and data_end with it?"
+ANOTHER_VALUE = (
+    "this is the value of another key: are keys cut, or values kept as a part of the buffer, which "
+    "is filled again? Keep copies"
+)
 COUNTS_HEADER = "a length counts the payload alone, not the 4 bytes of the header"
 NOTHING_TO_READ = (
     "the server waits in read() for a payload of 0 bytes, which is whole as soon as its header is: "
@@ -178,7 +183,7 @@ def for_refusal(target, came, reply, announced):
         )
     return (
         f"{sent!r} was taken for a header, and nobody sent it as one: were bytes lost before it, "
-        "or was a payload not read to its end?"
+        + ("or was a payload not read to its end?" if target.stage < 4 else MOVED_IN_PART)
     )
 
 
@@ -256,6 +261,8 @@ def _payload_text(target, text, reply):
         return CUT_AT_A_SPACE
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
         return "bytes were replaced by U+FFFD: the payload was decoded as text"
+    if all(re.fullmatch(rb"\$(value-\d+|one|two)", value) for value in (text, reply)):
+        return ANOTHER_VALUE
     if text.startswith(bytes(4) + reply[:-4]) and target.framed and reply:
         return "the length is written in 8 bytes here; it has 4"
     if text[:1] == b"$" and reply == b"_":
@@ -310,7 +317,7 @@ def _payload_text(target, text, reply):
             "it filled again, before the request was taken out of it?"
         )
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
-        return PARTIAL
+        return PARTIAL if target.stage < 4 else f"{PARTIAL}; or has the Buffer lost some, moving it?"
     return None
 
 
@@ -389,8 +396,8 @@ def for_turned_away(client):
     if client.ended != "EOF" or client.replies or client.inbox or client.half_closed:
         return None
     return (
-        "a newcomer was closed without a word: is the number of clients bounded, or a count that "
-        "does not go down when one leaves?"
+        "a newcomer was closed without a word: is there a bound for clients, a count that does not "
+        "go down when one leaves, or a descriptor closed twice, which by then is a newcomer's?"
     )
 
 
@@ -472,8 +479,10 @@ BY_ROW = {
     6: "recv() may return less than was asked for: go on, each time behind what has come, until "
     "header and payload are complete",
     7: "a payload is bytes, of any length from 0 up to the limit: no text, no special case",
-    8: "check the length before anything else is read; answer, then close that connection",
-    9: "recv() that returns nothing is the end: what has come of a frame until then is dropped",
+    8: "check the length before anything else is read; answer, and close that connection once the "
+    "answer is sent",
+    9: "recv() that returns nothing (with MSG_WAITALL: less than was asked for) is the end: what has "
+    "come of a frame until then is dropped",
     10: "at the end of the stream first answer what is complete and send all of it, then close",
     11: "never wait for one client: make its socket non-blocking and let poll() say who is ready",
     12: "after poll(), handle everyone that is ready, and accept whenever the listener is",

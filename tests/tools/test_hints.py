@@ -73,6 +73,8 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$message-3518"), b"$hello", "another request"),
     ((13).to_bytes(8, "little") + REPLY, REPLY, "in 8 bytes"),
     (framed(bytes(4) + b"xy"), REPLY, None),
+    (framed(b"$value-3"), b"$value-7", "another key"),
+    (framed(b"$value-3"), b"$good", None),
     (framed(b"$"), b"_", "made by asking"),
     (framed(LONG[:99] + b"\0\0\0GET a" + LONG[:800]), LONG, "Keep a copy"),
     (framed(b"$one two"), b"$one two three", "cut at a space"),
