@@ -31,7 +31,7 @@ if not hasattr(pytest, "version_tuple"):  # as of pytest 7
 TESTS = Path(__file__).resolve().parent
 CONFORMANCE = TESTS / "conformance"
 # Files of rules behind those that have a stage's name, the basic ones first.
-KINDS = "write_path endings commands process kernel pressure memory limits".split()
+KINDS = "write_path endings commands process kernel counted pressure memory limits".split()
 # What a shell would read otherwise: an operator, a redirection, a variable.
 SHELL_WORD = re.compile(r"(&&|\|\||[|;&]|cd|export)$|\d?[<>]|\$[\w({]|.*[;&]$")
 AGAIN = "of the same rule"  # failures that are counted, and not shown each
@@ -285,19 +285,19 @@ def order(graded, item):
     """In the order in which one would mend what fails.
 
     The gate; then what each stage is about, that of the stage that was asked for first;
-    then the rest of the rules, from KINDS; what is only slow comes last.
+    then the rest of the rules, from KINDS; what is counted, and only slow, is one of these.
     """
     target = target_of(item)
     if target is None:
         return (0,)
     stage = file_stage(item.path)
     gate = item.get_closest_marker("gate") is not None
-    kind = item.path.stem.partition(f"stage{stage}_")[2]
+    counted = any(cell == "counted" for _, cell in cells_of(item))
+    kind = "counted" if counted else item.path.stem.partition(f"stage{stage}_")[2]
     return (
         1,
         target.stage,
         not gate,
-        any(cell == "counted" for _, cell in cells_of(item)),
         KINDS.index(kind) if kind in KINDS else -1,
         -stage if graded.foreign and not gate else stage,
         item.path.name,

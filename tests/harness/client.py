@@ -39,9 +39,9 @@ class Client:
     Attributes: sock (non-blocking), name ("127.0.0.1:51234"), inbox (received, not
     yet expected), replies (number of right ones so far), began and ended_at (seconds,
     time.monotonic()), ended (None, "EOF" or "reset"), gave_up (a wait was too long),
-    unanswered (it was one for a reply), history (list of (arrow, length, first bytes)),
-    largest, largest_reply and too_large (payloads, in bytes: a request that the limit
-    allows, a right reply, a length that was announced).
+    unanswered (it was one for a reply, whose payload is due), history (list of (arrow,
+    length, first bytes)), largest, largest_reply and too_large (payloads, in bytes: a
+    request that the limit allows, a right reply, a length that was announced).
     """
 
     def __init__(self, server, segment=None, receive_buffer=None):
@@ -53,7 +53,7 @@ class Client:
         self.ended = self.ended_at = None
         self.gave_up = False
         self.half_closed = False
-        self.unanswered = False
+        self.unanswered, self.due = False, b""
         self.largest = self.too_large = 0
         self.largest_reply = 0
         self.announced = set()  # the lengths in the headers that were sent
@@ -277,7 +277,7 @@ class Client:
             if self.inbox:
                 hint = hints.for_part(self.target, bytes(self.inbox), reply)
                 self._wrong_reply(reply, what, f", then nothing for {patience():g} s", hint)
-            self.unanswered = True
+            self.unanswered, self.due = True, reply
             self._timed_out(expected, None if first else hints.LEFTOVERS[self.target.stage])
         self._receive_some()
 
@@ -305,6 +305,10 @@ class Client:
     def unread_by_server(self):
         """Bytes of requests that have come to the server's kernel and no further; Linux only."""
         return proc.queues(("127.0.0.1", self.server.port), self.address)[0]
+
+    def on_its_way(self):
+        """Bytes of requests that have not come to the server's kernel yet; Linux only."""
+        return proc.queues(self.address, ("127.0.0.1", self.server.port))[1]
 
     def explain(self, data):
         """Bytes from the wire as text: a header, what it says, a payload, and what follows."""

@@ -12,6 +12,7 @@ SHORTEST_LIFE, LONGEST_LIFE = 0.05, 3  # seconds of a connection, which a time-o
 LARGE = 2000  # bytes of a request: more than a first buffer may have room for
 LONG = 500  # bytes of a reply, of which send() may take a part
 FRONT = 16  # bytes that tell a text from others
+LIKE_NO_OTHER = 8  # bytes of a reply that is due to one client alone, as most are
 PARTIAL = "send() may take a part of what it is given: the rest has to follow, from there on"
 NOT_TAKEN = (
     "the queue of newcomers is full: listen() with a larger number (128), and accept() whenever "
@@ -49,14 +50,15 @@ NOTHING_TO_READ = (
     "read only while bytes are missing"
 )
 OTHER_REPLY = "this is the reply to another request: replies were lost, doubled or mixed up"
+SENT_ASTRAY = "this is the reply to another client's request: has each client a buffer of its own?"
 OUT_OF_ORDER = (
     "the reply that is due came behind another one: answer the requests of a connection in their "
     "order, one after the other"
 )
 CUT_AT_A_SPACE = "it was cut at a space: a message or value is all the rest of the payload"
 EMPTY_IS_NO_END = (
-    "it ended at a payload of 0 bytes: to ask recv() for 0 bytes returns nothing, too, and that is "
-    "no end; ask only while bytes are missing"
+    "a payload of 0 bytes is one like others; recv() that is asked for 0 bytes returns nothing, and "
+    "that is not the end: ask only while bytes are missing"
 )
 SLEEPING_THREADS = (
     "with threads: is the reply in a buffer that is not flushed, was it dropped by a full queue, "
@@ -118,7 +120,7 @@ def _in_front(target, came, reply):
 
 def _unknown_command(target, came, reply):
     """A command that the server should know, and says that it does not."""
-    found = re.search(rb"-ERR unknown command '([^']*)", came)
+    found = re.match(rb"(?:.{4})?-ERR unknown command '([^']*)", came, re.DOTALL)
     if not found or target.echoes or reply.startswith(b"-ERR unknown"):
         return None
     name = found[1]
@@ -187,6 +189,18 @@ def for_refusal(target, came, reply, announced):
     )
 
 
+def name_in(text):
+    """What tells a request or reply of a test from all others; None if it has no such thing."""
+    found = re.search(rb"message-\d+|\d+-*@0{10}", text)
+    return found[0] if found else None
+
+
+def is_another(text, reply):
+    """Is it the whole text of another reply?"""
+    whole = re.fullmatch(rb"\$?(message-\d+|\d+-*@0{10} .*)", text, re.DOTALL)
+    return whole is not None and name_in(text) != name_in(reply)
+
+
 def is_empty_room(data):
     """Is it what stands in a buffer behind its data?"""
     return len(data) >= LONG and data.count(0) > 0.9 * len(data)
@@ -205,8 +219,9 @@ def _header(target, came, reply):
         if next_header[2:] == b"\0\0":
             return COUNTS_HEADER
     payload = came[4 : 4 + little]
-    if payload != reply and re.fullmatch(rb"\$message-\d+", payload):
-        later = reply[:9] == payload[:9] and int(payload[9:]) > int(reply[9:])
+    if payload[:1] == b"$" and is_another(payload, reply):
+        asked = [re.fullmatch(rb"\$message-(\d+)", text) for text in (reply, payload)]
+        later = all(asked) and int(asked[0][1]) < int(asked[1][1])
         return OUT_OF_ORDER if later and target.reply_wire(reply) in came else OTHER_REPLY
     if little == len(reply):
         return None
@@ -236,7 +251,7 @@ def _in_parts(target):
 
 def _payload(target, came, reply):
     text = came[4:] if target.framed else came
-    if target.framed and text[:1] in TYPES and target.read_length(came) < len(reply):
+    if target.framed and text[:1] in TYPES and target.read_length(came) <= len(reply):
         text = text[: target.read_length(came)]  # a reply of its own; what follows is the next one
     return _payload_text(target, text, reply)
 
@@ -304,7 +319,7 @@ def _payload_text(target, text, reply):
             return _in_parts(target)
     if FRONT <= len(text) < len(reply) and reply.startswith(text):
         return _cut(text)
-    if text and text != reply and re.fullmatch(rb"\$?message-\d+", text):
+    if is_another(text, reply):
         return OTHER_REPLY
     if len(reply) >= LONG and re.search(rb"\0\0\0[A-Z]{3,4} ", text[: len(reply)]):
         return (
@@ -315,6 +330,11 @@ def _payload_text(target, text, reply):
         return (
             "another frame's bytes stand where the reply's should: does the buffer move on, or is "
             "it filled again, before the request was taken out of it?"
+        )
+    if FRONT // 2 <= same < len(text) == len(reply) < LONG and text[:1] == b"$":
+        return (
+            "the front is right and the rest is not: were bytes lost, or written to the wrong "
+            "place, where one read ends and the next begins?"
         )
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
         return PARTIAL if target.stage < 4 else f"{PARTIAL}; or has the Buffer lost some, moving it?"
@@ -540,12 +560,13 @@ BUSY = (
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
     "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is an "
-    "accept() or send() that can do nothing now (EAGAIN) repeated at once?"
+    "accept(), recv() or send() that can do nothing now (EAGAIN) repeated at once?"
 )
 PART_IS_READ = (
     "the server has read a part of what came, and sleeps: the rest is still to be read; with "
     "edge-triggered events (EPOLLET) recv() until EAGAIN"
 )
+MISDELIVERED = "another client got this reply: is it put into the buffer of the client that asked?"
 NOT_ACCEPTED = (
     "newcomers wait, and the server sleeps: accept() whenever poll() reports the listener; with "
     "edge-triggered events (EPOLLET) until EAGAIN"

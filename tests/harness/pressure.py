@@ -51,16 +51,11 @@ def caught_up(client, owed):
         waited = time.monotonic() - began
         # On a busy machine one that is not asleep only waits for the processor, and a request
         # may still be on its way.  Looked at first: what it has sent by then is all it sends.
-        idle = waited > QUIET and client.server.in_state("S") and not on_its_way(client)
+        idle = waited > QUIET and client.server.in_state("S") and not client.on_its_way()
         if in_kernel(client) >= owed:
             return True
         if idle or waited > SETTLE_SECONDS:
             return False
-
-
-def on_its_way(client):
-    """Bytes of requests that have not come to the server's kernel yet."""
-    return proc.queues(client.sock.getsockname(), ("127.0.0.1", client.server.port))[1]
 
 
 def wait_until_still(client):

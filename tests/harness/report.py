@@ -141,10 +141,14 @@ def guess(failure, server, rows, clients):
     if proc.USABLE and target.stage >= 3 and client and client.unanswered:
         if proc.not_accepted(server.port):
             return hints.NOT_ACCEPTED
+    if client and client.unanswered and went_to_another(client, clients):
+        return hints.MISDELIVERED
     if proc.USABLE and client and client.unanswered and part_is_read(client):
         return hints.PART_IS_READ
     if client and client.unanswered and read_all and proc.workers(server.session) > 1:
         return "; or, ".join(filter(None, [failure.hint, hints.SLEEPING_THREADS]))
+    if failure.hint == hints.OTHER_REPLY and asked_by_another(client, clients):
+        return hints.SENT_ASTRAY
     if failure.hint:
         return failure.hint
     found = hints.for_unrefused(client) if client else None
@@ -198,6 +202,22 @@ def guess(failure, server, rows, clients):
     return found or hints.for_row(rows, target)
 
 
+def asked_by_another(client, clients):
+    """Is what this client got the reply to what another client of the test has asked?"""
+    name = hints.name_in(client.inbox)
+    sent = [f for c in clients if c is not client for arrow, _, f in c.history if arrow == "->"]
+    return any(re.search(rb"%b(?!\d)" % name, front) for front in sent)
+
+
+def went_to_another(client, clients):
+    """Did another client of the test get the reply that this one waits for?"""
+    others = [c for c in clients if c is not client and c.sock.fileno() >= 0]
+    for other in others:
+        other.collect(0)
+    like_no_other = len(client.due) >= hints.LIKE_NO_OTHER
+    return like_no_other and any(client.due in other.inbox for other in others)
+
+
 def part_is_read(client):
     """Has the server read a part of what was sent since its last reply?"""
     arrows = [arrow for arrow, _, _ in client.history]
@@ -241,9 +261,9 @@ def is_busy(server):
 
 def is_reading(client):
     """Is the server still taking in what this client sent?  Looks for as long as is_busy()."""
-    before = client.unread_by_server()
+    before = client.on_its_way() + client.unread_by_server()
     time.sleep(LOOKS * LOOK_SECONDS)
-    return client.unread_by_server() < before
+    return client.on_its_way() + client.unread_by_server() < before
 
 
 def conversation(client):
