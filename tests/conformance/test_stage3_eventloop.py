@@ -7,7 +7,6 @@ from harness.limits import want_descriptors
 from harness.pressure import check_calm
 from harness.server import while_stopped
 
-
 COUNT_ROUNDS = 5
 
 

@@ -13,10 +13,10 @@ from harness.pressure import (
     check_calm,
     check_nothing_is_left,
     check_open_sockets,
-    sockets_at_rest,
     fill,
     growth,
     mib,
+    sockets_at_rest,
     visit,
 )
 from harness.server import while_stopped

@@ -12,11 +12,11 @@ from harness.pressure import (
     SMALL,
     check_calm,
     check_nothing_is_left,
-    sockets_at_rest,
     fill,
     growth,
     mib,
     settled,
+    sockets_at_rest,
     visit,
     wait_until_still,
 )

@@ -57,8 +57,8 @@ OUT_OF_ORDER = (
 )
 CUT_AT_A_SPACE = "it was cut at a space: a message or value is all the rest of the payload"
 EMPTY_IS_NO_END = (
-    "a payload of 0 bytes is one like others; recv() that is asked for 0 bytes returns nothing, and "
-    "that is not the end: ask only while bytes are missing"
+    "a payload of 0 bytes is one like others; recv() that is asked for 0 bytes returns nothing, "
+    "and that is not the end: ask only while bytes are missing"
 )
 SLEEPING_THREADS = (
     "with threads: is the reply in a buffer that is not flushed, was it dropped by a full queue, "
@@ -337,7 +337,9 @@ def _payload_text(target, text, reply):
             "place, where one read ends and the next begins?"
         )
     if len(reply) >= LONG and text[:1] == reply[:1] and len(text) >= len(reply):
-        return PARTIAL if target.stage < 4 else f"{PARTIAL}; or has the Buffer lost some, moving it?"
+        return (
+            PARTIAL if target.stage < 4 else f"{PARTIAL}; or has the Buffer lost some, moving it?"
+        )
     return None
 
 
@@ -480,8 +482,8 @@ LEFTOVERS = {
     1: None,
     2: "a connection serves one request after the other: what a read took beyond its frame belongs "
     "to the next one, so read no more than is missing",
-    3: "bytes already read never make poll() fire again: look at the buffer again after a reply; and "
-    "while some of a reply is left, poll() is asked for POLLOUT",
+    3: "bytes already read never make poll() fire again: look at the buffer again after a reply; "
+    "and while some of a reply is left, poll() is asked for POLLOUT",
     4: "answer all that is complete: `while try_one_request(conn)`, and again once output is sent, "
     "for which poll() is asked for POLLOUT",
 }
@@ -501,8 +503,8 @@ BY_ROW = {
     7: "a payload is bytes, of any length from 0 up to the limit: no text, no special case",
     8: "check the length before anything else is read; answer, and close that connection once the "
     "answer is sent",
-    9: "recv() that returns nothing (with MSG_WAITALL: less than was asked for) is the end: what has "
-    "come of a frame until then is dropped",
+    9: "recv() that returns nothing (with MSG_WAITALL: less than was asked for) is the end: what "
+    "has come of a frame until then is dropped",
     10: "at the end of the stream first answer what is complete and send all of it, then close",
     11: "never wait for one client: make its socket non-blocking and let poll() say who is ready",
     12: "after poll(), handle everyone that is ready, and accept whenever the listener is",

@@ -94,8 +94,8 @@ def check_calm(server, when, hint=None):
         f"{when}, the server used {min(shares):.0%} of a processor",
         "next to none: nothing is left to do",
         hint
-        or "something stays ready in poll() and nobody handles it (a closed socket that is still in "
-        "the list does, POLLNVAL), or its time-out is 0",
+        or "something stays ready in poll() and nobody handles it (a closed socket that is still "
+        "in the list does, POLLNVAL), or its time-out is 0",
     )
 
 

@@ -117,8 +117,9 @@ def places(session):
 
 def not_accepted(port):
     """How many connections wait in the queue of whoever listens on `port`."""
-    rows = [row for row in tcp_rows(f":{port:04X} ") if row[3] == LISTEN and port_of(row[1]) == port]
-    return sum(int(row[4].partition(":")[2], 16) for row in rows)  # tx_queue:rx_queue
+    rows = [row for row in tcp_rows(f":{port:04X} ") if port_of(row[1]) == port]
+    # The queues are tx:rx, and that of a listener is for newcomers.
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[3] == LISTEN)
 
 
 def established(port):
