@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 
-from harness import hints, proc, resp
+from harness import hints, proc, resp, wrong_reply
 from harness.failure import Failure
 
 PATIENCE = 8  # seconds without a byte moving, then a wait is given up
@@ -275,7 +275,7 @@ class Client:
         self.poller.modify(self.sock, select.POLLIN)
         if not self.poller.poll(patience() * 1000):
             if self.inbox:
-                hint = hints.for_part(self.target, bytes(self.inbox), reply)
+                hint = wrong_reply.for_part(self.target, bytes(self.inbox), reply)
                 self._wrong_reply(reply, what, f", then nothing for {patience():g} s", hint)
             self.unanswered, self.due = True, reply
             self._timed_out(expected, None if first else hints.LEFTOVERS[self.target.stage])
@@ -298,8 +298,8 @@ class Client:
             self.explain(came) + then,
             f"{what}: {self.explain(self.target.reply_wire(reply))}",
             hint
-            or hints.for_refusal(self.target, came, reply, self.announced)
-            or hints.for_reply(self.target, came, reply),
+            or wrong_reply.for_refusal(self.target, came, reply, self.announced)
+            or wrong_reply.for_reply(self.target, came, reply),
         )
 
     def unread_by_server(self):
@@ -398,7 +398,7 @@ class Client:
             self.collect(LINGER)
             came = bytes(self.inbox)
             expected = "nothing more, and the connection closed"
-            self.fail(self.explain(came), expected, hints.for_extra(came))
+            self.fail(self.explain(came), expected, wrong_reply.for_extra(came))
 
     def collect_all(self, what):
         """Take in whatever comes until the connection ends, without judging it."""

@@ -1,17 +1,14 @@
 """Turn failures into text for people, a terminal, and GitHub Actions."""
 
-import contextlib
 import itertools
 import os
 import re
 import signal
-import time
 from collections import Counter
 
-from harness import hints, proc
+from harness import endings
 from harness.capabilities import ASKED, STEPS
-from harness.client import Client
-from harness.failure import Failure
+from harness.guess import find_hint
 from harness.target import STAGE_NAMES
 
 NEXT = {
@@ -25,9 +22,7 @@ LESSONS = {number: f"0{number}_{name}" for number, name in STAGE_NAMES.items()}
 SHOWN, KEPT = 4, 10_000  # entries of a conversation at each end: on the page, in a file
 LONGEST_TALK = 2 * SHOWN + 1
 LAST_LINES = 8
-FRONT_MATTERS = re.compile(rf"ERROR: AddressSanitizer|{hints.GO_ENDS.pattern}")
-LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
-NEWCOMERS, NEWCOMERS_SECONDS = 4, 0.3  # clients, and until each has a thread, if it gets one
+FRONT_MATTERS = re.compile(rf"ERROR: AddressSanitizer|{endings.GO_ENDS.pattern}")
 LONGEST_SUMMARY = 500_000  # characters; GitHub takes 1 MiB
 IDLE_TIMEOUT_WANTED = "add `--idle-timeout {idle_timeout}` to the command to have this checked"
 
@@ -89,7 +84,7 @@ def describe(failure, server, rule, rows, clients, repeat, read, talk_file=None)
         if before and not server.alive():
             parts.append(("before", before))
         parts.append(("server", f"{server.ending()}\n{last_lines(server)}".strip()))
-    hint = guess(failure, server, [number for number, cell in rows if cell != "no"], clients)
+    hint = find_hint(failure, server, [number for number, cell in rows if cell != "no"], clients)
     if hint:
         parts.append(("hint", hint))
     parts += [("repeat", repeat), ("read", read)]
@@ -115,155 +110,6 @@ def before_it(client, clients):
     earlier = clients[: clients.index(client)] if client in clients else clients
     earlier = [other for other in earlier if other.history]
     return f"{earlier[-1].name} {entry_text(*earlier[-1].history[-1])}" if earlier else None
-
-
-def guess(failure, server, rows, clients):
-    """The hint that fits best, or None."""
-    client = failure.client
-    dead = server is not None and not server.alive()
-    if dead and (client or not failure.hint):  # whatever else a client saw, that comes first
-        too_large = client.too_large if client else 0
-        lines = server.news().splitlines()
-        return hints.for_ending(server.process.returncode, lines, rows, too_large)
-    if server is None:
-        return failure.hint
-    target = server.target
-    read_all = proc.USABLE and client and client.gave_up and not client.unread_by_server()
-    asleep = proc.asleep_in(server.session) if client and client.gave_up else None
-    if asleep in ("accept", "read", "write") and target.stage >= 3:
-        return hints.ASLEEP[asleep]
-    if client and client.gave_up and is_busy(server):
-        if target.stage < 3 or client.half_closed and not client.unanswered:
-            return hints.BUSY
-        return hints.FEW_AT_A_TIME if is_reading(client) else hints.NEVER_ASLEEP
-    if client and client.inbox and {11, 12} & set(rows) and has_threads(server):
-        return hints.SHARED
-    if proc.USABLE and target.stage >= 3 and client and client.unanswered:
-        if proc.not_accepted(server.port):
-            return hints.NOT_ACCEPTED
-    if client and client.unanswered and went_to_another(client, clients):
-        return hints.MISDELIVERED
-    if proc.USABLE and client and client.unanswered and part_is_read(client):
-        return hints.PART_IS_READ
-    if client and client.unanswered and read_all and proc.workers(server.session) > 1:
-        return "; or, ".join(filter(None, [failure.hint, hints.SLEEPING_THREADS]))
-    if failure.hint == hints.OTHER_REPLY and asked_by_another(client, clients):
-        return hints.SENT_ASTRAY
-    if failure.hint:
-        return failure.hint
-    found = hints.for_unrefused(client) if client else None
-    if found:
-        return found
-    if asleep == "read" and read_all and client.history[-1][2].endswith(bytes(4)):
-        return hints.NOTHING_TO_READ
-    if client and client.ended and 7 in rows and last_sent(client).endswith(bytes(4)):
-        return hints.EMPTY_IS_NO_END
-    if (
-        client
-        and target.framed
-        and target.order == "little"
-        and 1 in rows
-        and not client.replies
-        and not client.inbox
-    ):
-        client.close()
-        found = hints.big_endian(Client, server)
-        if found:
-            return found
-    if client and (client.unanswered or client.ended):
-        found = hints.for_place(client, clients)
-        if found:
-            return found
-    if client and client.unanswered and asleep == "poll" and target.stage >= 3:
-        if not read_all or 5 in rows:
-            return hints.ASLEEP[asleep]
-        return hints.ASLEEP["kept" if is_in_pieces(client, clients) else "unsent"]
-    found = hints.for_written(server.news().splitlines()[-LAST_LINES:]) if client else None
-    if found:
-        return found
-    found = hints.for_signed(client) if client else None
-    if found:
-        return found
-    found = hints.for_limit(client) if client and 8 not in rows else None
-    if found:
-        return found
-    found = hints.short_life(Client, client) if client else None
-    if found:
-        return found
-    if client and not client.inbox.endswith(b"_"):
-        rows = [number for number in rows if number != 3]  # what came is not that nothing is there
-    if client and client.inbox:
-        rows = [number for number in rows if number != 5]  # a wrong reply is no missing one
-    if client and {11, 12} & set(rows) and has_threads(server):
-        return hints.SHARED
-    found = hints.for_turned_away(client) if client and {11, 12} & set(rows) else None
-    if client and {1, 5} & set(rows):
-        found = hints.for_early_end(client) or hints.for_one_reply(client)
-    return found or hints.for_row(rows, target)
-
-
-def asked_by_another(client, clients):
-    """Is what this client got the reply to what another client of the test has asked?"""
-    name = hints.name_in(client.inbox)
-    sent = [f for c in clients if c is not client for arrow, _, f in c.history if arrow == "->"]
-    return any(re.search(rb"%b(?!\d)" % name, front) for front in sent)
-
-
-def went_to_another(client, clients):
-    """Did another client of the test get the reply that this one waits for?"""
-    others = [c for c in clients if c is not client and c.sock.fileno() >= 0]
-    for other in others:
-        other.collect(0)
-    like_no_other = len(client.due) >= hints.LIKE_NO_OTHER
-    return like_no_other and any(client.due in other.inbox for other in others)
-
-
-def part_is_read(client):
-    """Has the server read a part of what was sent since its last reply?"""
-    arrows = [arrow for arrow, _, _ in client.history]
-    since = len(arrows) - (arrows[::-1].index("<-") if "<-" in arrows else len(arrows))
-    sent = sum(length or 0 for _, length, _ in client.history[since:])
-    return not client.inbox and 0 < client.unread_by_server() < sent
-
-
-def last_sent(client):
-    """The first bytes of the piece that was sent last."""
-    return next((front for arrow, _, front in client.history[::-1] if arrow == "->"), b"")
-
-
-def is_in_pieces(client, clients):
-    """May half a request have come, of this client or of another one?"""
-    others = [other for other in clients if other is not client and (other.begun or other.skip)]
-    return bool(others) or [arrow for arrow, _, _ in client.history[-2:]] == ["->", "->"]
-
-
-def has_threads(server):
-    """Does it start a thread or a process for each client?  Tries, with a few more clients."""
-    before = proc.workers(server.session) if proc.USABLE else 1
-    if before == 1:
-        return False
-    with contextlib.ExitStack() as stack, contextlib.suppress(Failure):
-        for _ in range(NEWCOMERS):
-            stack.enter_context(Client(server))
-        time.sleep(NEWCOMERS_SECONDS)
-        return proc.workers(server.session) >= before + NEWCOMERS - 1
-    return False
-
-
-def is_busy(server):
-    """Does it never sleep, though we wait for it?  False where nobody can tell."""
-    for _ in range(LOOKS if proc.USABLE else 0):
-        time.sleep(LOOK_SECONDS)
-        if not server.in_state("R"):  # it runs, or would if others let it
-            return False
-    return proc.USABLE
-
-
-def is_reading(client):
-    """Is the server still taking in what this client sent?  Looks for as long as is_busy()."""
-    before = client.on_its_way() + client.unread_by_server()
-    time.sleep(LOOKS * LOOK_SECONDS)
-    return client.on_its_way() + client.unread_by_server() < before
 
 
 def conversation(client):

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from harness import Client, Server, hints, proc, report
+from harness import Client, Server, endings, guess, hints, proc, wrong_reply
 from harness.target import Target
 
 TARGET = Target(["mine"], stage=2)
@@ -111,7 +111,7 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
 
 @pytest.mark.parametrize(("came", "reply", "word"), WRONG_REPLIES)
 def test_a_wrong_reply(came, reply, word):
-    hint = hints.for_reply(TARGET, came, reply)
+    hint = wrong_reply.for_reply(TARGET, came, reply)
     assert word in hint if word else hint is None
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_reply(came, reply, word):
     ],
 )
 def test_a_server_that_is_judged_as_another_kind(judged, came, word):
-    hint = hints.for_reply(judged, came, judged.answer or REPLY)
+    hint = wrong_reply.for_reply(judged, came, judged.answer or REPLY)
     assert word in hint if word else hint is None
 
 
@@ -141,14 +141,14 @@ def test_a_server_that_is_judged_as_another_kind(judged, came, word):
     ("came", "given"), [(b"\n", True), (b"\0", True), (bytes(4096), True), (b"\n\n", False)]
 )
 def test_what_comes_behind_the_last_reply(came, given):
-    assert (hints.for_extra(came) is not None) == given
+    assert (wrong_reply.for_extra(came) is not None) == given
 
 
 @pytest.mark.parametrize(
     ("status", "rows", "given"), [(1, [6], True), (1, [5], False), (-6, [6], False)]
 )
 def test_an_end_when_a_frame_came_in_pieces(status, rows, given):
-    assert (hints.for_ending(status, [], rows) == hints.BY_ROW[6]) == given
+    assert (endings.for_ending(status, [], rows) == hints.BY_ROW[6]) == given
 
 
 PARTS = [
@@ -160,19 +160,19 @@ PARTS = [
 
 @pytest.mark.parametrize(("came", "given"), PARTS)
 def test_a_large_reply_that_is_never_completed(came, given):
-    assert (hints.for_part(TARGET, came, LONG) == hints.PARTIAL) is given
-    assert ("POLLOUT" in str(hints.for_part(TARGET._replace(stage=3), came, LONG))) is given
+    assert (wrong_reply.for_part(TARGET, came, LONG) == hints.PARTIAL) is given
+    assert ("POLLOUT" in str(wrong_reply.for_part(TARGET._replace(stage=3), came, LONG))) is given
 
 
 def test_a_long_reply_without_a_frame_that_is_never_completed():
-    hint = hints.for_part(TARGET._replace(stage=1), (LONG * 9)[:1024], LONG * 9)
+    hint = wrong_reply.for_part(TARGET._replace(stage=1), (LONG * 9)[:1024], LONG * 9)
     assert "cut at 1,024 bytes" in hint
 
 
 def test_a_long_request_without_a_frame_that_is_taken_for_two():
     came = LONG[:256] + b"-ERR unknown command 'abc'"
-    assert "taken for two" in hints.for_reply(TARGET._replace(stage=1), came, LONG)
-    assert "taken for two" not in str(hints.for_reply(TARGET, framed(came), LONG))
+    assert "taken for two" in wrong_reply.for_reply(TARGET._replace(stage=1), came, LONG)
+    assert "taken for two" not in str(wrong_reply.for_reply(TARGET, framed(came), LONG))
 
 
 @pytest.mark.parametrize(("length", "given"), [(2**31, True), (2**31 - 1, False)])
@@ -199,7 +199,7 @@ def test_an_end_inside_a_large_reply(came, given):
     ],
 )
 def test_an_ended_server(number, lines, word):
-    assert word in hints.for_ending(-number, lines)
+    assert word in endings.for_ending(-number, lines)
 
 
 def test_a_report_of_the_address_sanitizer_is_quoted():
@@ -208,7 +208,7 @@ def test_a_report_of_the_address_sanitizer_is_quoted():
         "  f7",
         "==7==ABORTING",
     ]
-    assert hints.for_ending(1, lines).startswith("AddressSanitizer: stack-overflow")
+    assert endings.for_ending(1, lines).startswith("AddressSanitizer: stack-overflow")
 
 
 @pytest.mark.parametrize(
@@ -253,11 +253,15 @@ def clients(*replies, asked=True):
 )
 def test_a_refusal_that_is_not_due(length, announced, text):
     came = framed(b"-ERR payload of %d bytes exceeds 1048576" % length)
-    assert text in hints.for_refusal(TARGET, came, REPLY, announced)
+    assert text in wrong_reply.for_refusal(TARGET, came, REPLY, announced)
     due = b"-ERR payload of 2000000 bytes"
-    assert hints.for_refusal(TARGET, came, due, {length}) is None  # the number at least is right
-    assert hints.for_refusal(TARGET, framed(REPLY), LONG, announced) is None
-    assert hints.for_refusal(TARGET, came[3::-1] + came[4:], REPLY, announced) is None  # its own
+    assert (
+        wrong_reply.for_refusal(TARGET, came, due, {length}) is None
+    )  # the number at least is right
+    assert wrong_reply.for_refusal(TARGET, framed(REPLY), LONG, announced) is None
+    assert (
+        wrong_reply.for_refusal(TARGET, came[3::-1] + came[4:], REPLY, announced) is None
+    )  # its own
 
 
 @pytest.mark.parametrize(
@@ -266,9 +270,9 @@ def test_a_refusal_that_is_not_due(length, announced, text):
 )
 def test_a_refusal_of_another_length_than_the_one_that_is_due(length, text):
     came, due = framed(b"-ERR payload of %d bytes" % length), b"-ERR payload of 4294967291 bytes"
-    assert text in hints.for_refusal(TARGET, came, due, {5, 4294967291})
+    assert text in wrong_reply.for_refusal(TARGET, came, due, {5, 4294967291})
     came = framed(b"-ERR payload of %d bytes" % 10**12)
-    assert hints.for_refusal(TARGET, came, due, {5, 4294967291}) is None
+    assert wrong_reply.for_refusal(TARGET, came, due, {5, 4294967291}) is None
 
 
 @pytest.mark.parametrize(
@@ -328,14 +332,14 @@ def test_a_time_out_that_ends_every_connection_is_told_from_other_ends(seconds, 
 
 
 def test_a_death_at_a_length_that_is_negative_as_a_signed_number():
-    assert "as an unsigned number" in hints.for_ending(-6, [], (), 1 << 31)
-    assert "as an unsigned number" not in hints.for_ending(-6, [], (), (1 << 31) - 1)
-    assert "ignore SIGPIPE" in hints.for_ending(-signal.SIGPIPE, [], (), 1 << 31)
+    assert "as an unsigned number" in endings.for_ending(-6, [], (), 1 << 31)
+    assert "as an unsigned number" not in endings.for_ending(-6, [], (), (1 << 31) - 1)
+    assert "ignore SIGPIPE" in endings.for_ending(-signal.SIGPIPE, [], (), 1 << 31)
 
 
 def test_a_runtime_that_tells_of_a_map_without_a_lock():
-    assert hints.for_ending(2, ["fatal error: concurrent map writes"]) == hints.LOCK
-    assert "index out" in hints.for_ending(2, ["panic: runtime error: index out of range [1]"])
+    assert endings.for_ending(2, ["fatal error: concurrent map writes"]) == hints.LOCK
+    assert "index out" in endings.for_ending(2, ["panic: runtime error: index out of range [1]"])
 
 
 def test_one_client_of_many_without_a_reply():
@@ -442,4 +446,4 @@ def test_a_thread_for_each_client_is_told_from_those_of_a_runtime(kind):
     words = [sys.executable, "-c", SERVES, "{port}", kind]
     with Server(Target(words, stage=3)) as server:
         assert proc.workers(server.session) > 3
-        assert report.has_threads(server) == (kind == "threads")
+        assert guess.has_threads(server) == (kind == "threads")
