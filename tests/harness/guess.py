@@ -61,7 +61,7 @@ def guesses(failure, server, rows, clients):
             yield hints.big_endian(Client, server)
     if client.unanswered and read_all and proc.workers(server.session) > 1:
         yield hints.for_place(client, clients)
-        yield "; or ".join(filter(None, [failure.hint, hints.READ_AND_ASLEEP]))
+        yield failure.hint + hints.OR_ASLEEP if failure.hint else hints.READ_AND_ASLEEP
     # What the failure itself tells, and the state in which it left the client.
     yield failure.hint
     yield hints.for_unrefused(client)

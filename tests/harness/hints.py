@@ -47,6 +47,7 @@ READ_AND_ASLEEP = (
     "the server has read it all, and sleeps: does the reply wait in a buffer (flush it), was it "
     "dropped by a queue that was full, or does a thread wait for a lock, perhaps since an error?"
 )
+OR_ASLEEP = "; or does a reply wait to be flushed, or a thread for a lock or a full queue?"
 
 
 def for_end(target, came, reply, half_closed=False):
