@@ -8,6 +8,7 @@ from harness import endings, hints, proc, wrong_reply
 from harness.client import Client
 from harness.failure import Failure
 
+EVENT_LOOP = (11, 12, 16)  # rows of capabilities.py
 LAST_LINES = 8  # of what a server wrote, in which an error may stand
 LOOKS, LOOK_SECONDS = 10, 0.02  # at a server that we wait for
 NEWCOMERS, NEWCOMERS_SECONDS = 4, 0.3  # clients, and until each has a thread, if it gets one
@@ -59,9 +60,12 @@ def guesses(failure, server, rows, clients):
         if not client.replies and not client.inbox and not failure.hint:
             client.close()
             yield hints.big_endian(Client, server)
-    if client.unanswered and read_all and proc.workers(server.session) > 1:
+    if client.unanswered and read_all and 1 not in rows and proc.workers(server.session) > 1:
         yield hints.for_place(client, clients)
-        yield failure.hint + hints.OR_ASLEEP if failure.hint else hints.READ_AND_ASLEEP
+        # An event loop's rows mean something else to threads.
+        others = [number for number in rows if number not in EVENT_LOOP]
+        usual = failure.hint or hints.for_row(others, target)
+        yield usual + hints.OR_ASLEEP if usual else hints.READ_AND_ASLEEP
     # What the failure itself tells, and the state in which it left the client.
     yield failure.hint
     yield hints.for_unrefused(client)
