@@ -447,3 +447,55 @@ def test_a_thread_for_each_client_is_told_from_those_of_a_runtime(kind):
     with Server(Target(words, stage=3)) as server:
         assert proc.workers(server.session) > 3
         assert guess.has_threads(server) == (kind == "threads")
+
+
+# What is looked at when a reply does not come, or goes astray
+
+
+def asking(*history, due=b"", inbox=b"", unread=0):
+    """What a client looks like that waits for a reply."""
+    return SimpleNamespace(
+        history=list(history),
+        due=due,
+        inbox=bytearray(inbox),
+        sock=SimpleNamespace(fileno=lambda: 3),
+        collect=lambda seconds: None,
+        unread_by_server=lambda: unread,
+    )
+
+
+def test_a_reply_that_another_client_got():
+    client = asking(due=REPLY)
+    assert guess.went_to_another(client, [client, asking(inbox=framed(REPLY))])
+    assert not guess.went_to_another(client, [client, asking(inbox=framed(REPLY[:-1]))])
+    short = asking(due=b"+OK")  # which everybody gets
+    assert not guess.went_to_another(short, [short, asking(inbox=framed(b"+OK"))])
+
+
+def test_a_reply_to_what_another_client_asked():
+    client = asking(("->", 20, framed(b"ECHO message-1")), inbox=framed(b"$message-35"))
+    other = asking(("->", 21, framed(b"ECHO message-35")))
+    assert guess.asked_by_another(client, [client, other])
+    longer = asking(("->", 22, framed(b"ECHO message-351")))
+    assert not guess.asked_by_another(client, [client, longer])
+
+
+@pytest.mark.parametrize(
+    ("unread", "given"),
+    [(400, True), (500, False), (0, False)],  # a part is read; nothing; all
+)
+def test_a_request_of_which_a_part_is_read(unread, given):
+    history = [("->", 900, b"x"), ("<-", 900, b"x"), ("-> an event", None, b""), ("->", 500, b"x")]
+    assert guess.part_is_read(asking(*history, unread=unread)) is given
+    assert not guess.part_is_read(asking(*history, unread=unread, inbox=b"y"))
+
+
+@pytest.mark.skipif(not proc.USABLE, reason="needs Linux: /proc tells of the queue")
+def test_newcomers_that_nobody_has_accepted():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            with socket.create_connection(("127.0.0.1", port)):
+                assert proc.not_accepted(port) == 2
+            listener.accept()[0].close()
+            assert proc.not_accepted(port) == 1
