@@ -53,7 +53,7 @@ def guesses(failure, server, rows, clients):
     if client.unanswered and waits:
         yield hints.NOT_ACCEPTED if target.stage >= 3 and proc.not_accepted(server.port) else None
         yield hints.MISDELIVERED if went_to_another(client, clients) else None
-        yield hints.PART_IS_READ if part_is_read(client) else None
+        yield hints.PART_IS_READ if not failure.hint and part_is_read(client) else None
     if failure.hint == wrong_reply.OTHER_REPLY and asked_by_another(client, clients):
         yield hints.SENT_ASTRAY
     if 1 in rows and target.framed and target.order == "little":
@@ -99,7 +99,7 @@ def asked_by_another(client, clients):
     """Is what this client got the reply to what another client of the test has asked?"""
     name = wrong_reply.name_in(client.inbox)
     sent = [f for c in clients if c is not client for arrow, _, f in c.history if arrow == "->"]
-    return any(re.search(rb"%b(?!\d)" % name, front) for front in sent)
+    return name is not None and any(re.search(rb"%b(?!\d)" % name, front) for front in sent)
 
 
 def went_to_another(client, clients):

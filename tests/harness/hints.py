@@ -253,8 +253,8 @@ NEVER_ASLEEP = (
     "accept(), recv() or send() that can do nothing now (EAGAIN) repeated at once?"
 )
 PART_IS_READ = (
-    "the server has read a part of what came, and sleeps: the rest is still to be read; with "
-    "edge-triggered events (EPOLLET) recv() until EAGAIN"
+    "the server has read a part of what came, and sleeps: the rest is still to be read (with "
+    "edge-triggered events, EPOLLET, recv() until EAGAIN), or a reply that is left needs POLLOUT"
 )
 MISDELIVERED = "another client got this reply: is it put into the buffer of the client that asked?"
 NOT_ACCEPTED = (
