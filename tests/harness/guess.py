@@ -60,6 +60,7 @@ def guesses(failure, server, rows, clients):
         if not client.replies and not client.inbox and not failure.hint:
             client.close()
             yield hints.big_endian(Client, server)
+    yield hints.for_unrefused(client) if not failure.hint else None
     if client.unanswered and read_all and 1 not in rows and proc.workers(server.session) > 1:
         yield hints.for_place(client, clients)
         # An event loop's rows mean something else to threads.
@@ -68,7 +69,6 @@ def guesses(failure, server, rows, clients):
         yield usual + hints.OR_ASLEEP if usual else hints.READ_AND_ASLEEP
     # What the failure itself tells, and the state in which it left the client.
     yield failure.hint
-    yield hints.for_unrefused(client)
     if asleep == "read" and read_all and client.history[-1][2].endswith(bytes(4)):
         yield hints.NOTHING_TO_READ
     if client.ended and 7 in rows and last_sent(client).endswith(bytes(4)):
