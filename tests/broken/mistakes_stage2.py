@@ -348,6 +348,18 @@ mistake(
 )
 mistake(
     2,
+    "keys-are-attributes",
+    "a key is also looked for among the names that a dictionary has itself",
+    "test_any_word_is_a_key",
+    """
+-    return b"$" + store[key] if key in store else b"_"
++    value = store.get(key) or getattr(store, key.decode(errors="replace"), None)
++    value = value if isinstance(value, bytes) else repr(value).encode() if value else b""
++    return b"$" + value if value else b"_"
+""",
+)
+mistake(
+    2,
     "command-case-matters",
     "only capitals are understood",
     "test_commands_in_any_case",

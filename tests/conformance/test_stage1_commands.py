@@ -70,6 +70,18 @@ def test_many_keys(target, talk, key):
         talk(b"GET %s-%d" % (key, number), b"$value-%d" % number)
 
 
+# What a dictionary may have by itself, in one language or another.
+WORDS = ["constructor", "__proto__", "toString", "keys", "__class__", "length", "null", "0", "-1"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_any_word_is_a_key(target, talk, word):
+    """Any word can be a key, and is none before it is SET."""
+    key = word.encode()
+    talk(b"GET " + key, b"_", b"SET " + key + b" mine", b"+OK", b"GET " + key, b"$mine")
+    talk(b"DEL " + key, b":1", b"GET " + key, b"_")
+
+
 def test_incr_counts(target, talk, key):
     """INCR adds one and answers the new value; a missing key counts as 0."""
     for number in range(1, 13):

@@ -234,8 +234,13 @@ def _payload_text(target, text, reply):
         return ANOTHER_VALUE
     if text.startswith(bytes(4) + reply[:-4]) and target.framed and reply:
         return "the length is written in 8 bytes here; it has 4"
-    if text[:1] == b"$" and reply == b"_":
+    if text == b"$" and reply == b"_":
         return "a key that is not there is not made by asking, as map[key] does in C++: answer _"
+    if text[:1] == b"$" and reply == b"_":
+        return (
+            "this key is not there: has the command before put it there, or has the dictionary "
+            "names of its own, as an object has in JavaScript (take a Map)?"
+        )
     if text == b"_" and reply == b"$":
         return "an empty value is one: ask whether the key is there, not whether its value is empty"
     if text == b'%b"%b"' % (reply[:1], reply[1:]):

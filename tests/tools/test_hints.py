@@ -81,6 +81,7 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$messageessag"), REPLY, "the front is right"),
     (framed(b"$massageessag"), REPLY, None),
     (framed(b"$"), b"_", "made by asking"),
+    (framed(b"$function toString()"), b"_", "names of its own"),
     (framed(LONG[:99] + b"\0\0\0GET a" + LONG[:800]), LONG, "Keep a copy"),
     (framed(b"$one two"), b"$one two three", "cut at a space"),
     (b"hello\n" + framed(REPLY), REPLY, "in front of the reply"),
