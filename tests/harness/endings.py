@@ -41,10 +41,14 @@ def for_ending(status, lines, rows=(), too_large=0):
 
 def uncaught_in(lines):
     """What a program wrote of an error that nobody caught; or None."""
-    for number, line in enumerate(lines):
-        if UNCAUGHT.search(line):
-            reason = lines[number + 1 : number + 2] if PANIC.search(line) else []
-            return " ".join([line.strip(), *reason])
+    for pattern in (
+        TELLS,
+        NAMES,
+    ):  # a line of the program, with `throw` in it, is only the second best
+        for number, line in enumerate(lines):
+            if pattern.search(line):
+                reason = lines[number + 1 : number + 2] if PANIC.search(line) else []
+                return " ".join([line.strip(), *reason])
     return None
 
 
@@ -58,6 +62,7 @@ ENDINGS = {
 }
 PANIC = re.compile(r"^thread .* panicked")  # in Rust the next line says why
 GO_ENDS = re.compile(r"^(panic|fatal error): ")  # where the goroutines were comes behind it
-UNCAUGHT = re.compile(rf"(^|[\w.])(Exception|Error)\b|{PANIC.pattern}|{GO_ENDS.pattern}")
+TELLS = re.compile(rf"^[\w.]*(Exception|Error)\b|{PANIC.pattern}|{GO_ENDS.pattern}")
+NAMES = re.compile(r"[\w.](Exception|Error)\b")
 CONNECTION_LOST = re.compile(r"[Rr]eset|[Pp]ipe|IOException|EOF|[Aa]borted|[Cc]losed")
 ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

@@ -29,6 +29,7 @@ DEFAULT_IDLE_TIMEOUT = 300
 REPEATED = 1000  # lines
 TRIES = 3  # to start: somebody else may take a port that was free
 WHOLE_HEAP = "java -Xms64m -Xmx64m -XX:+AlwaysPreTouch"
+NOT_FOUND = re.compile(r"No such file|not found|Cannot find (?!module '\.)")  # not in a program
 # Where a socket can be that is reached at 127.0.0.1, and of these those that anybody reaches.
 REACHED = {"127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::"}
 EVERYWHERE = {"0.0.0.0", "::"}
@@ -343,7 +344,7 @@ class _Start:
 
     def error(self, came, hint=None):
         takes_port = any("{port}" in word or "PORT" in word for word in self.server.target.command)
-        if not hint and re.search("No such file|not found|Cannot find", self.server.stderr()):
+        if not hint and NOT_FOUND.search(self.server.stderr()):
             hint = f"paths are looked up in {os.getcwd()}: give the full path"
         elif not hint and not takes_port:
             hint = "put {port} into the command, or take the port from PORT in the environment"

@@ -11,6 +11,7 @@ UNKNOWN = b"-ERR unknown command '"
 TYPES = (b"+", b"$", b":", b"_", b"-")  # the first byte of a reply
 NO_INTEGER = b"-ERR value is not an integer"
 SHOWN_NAME = len(UNKNOWN) + 64  # bytes; of a longer name only 64 are due
+NOTHING = {b"$undefined", b"$null", b"$None", b"$nil", b"$<nil>", b"$NULL", b"$(null)"}
 COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
 WHOLE_BUFFER = "more bytes than the reply has: is the whole buffer sent, not what is in it?"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
@@ -106,7 +107,10 @@ def _error_text(target, came, reply):
             return _in_parts(target)
         if b"\\xfff" in text:
             return "a signed char is negative from 0x80 on: make it unsigned before it is shown"
-        if reply.startswith(UNKNOWN) and text.startswith(reply[:-1]) and len(reply) <= SHOWN_NAME:
+        longer = reply.startswith(UNKNOWN) and text.startswith(reply[:-1])
+        if longer and text.startswith(reply[:-1] + b" "):
+            return "a command's name ends at the first space"
+        if longer and len(reply) <= SHOWN_NAME:
             return (
                 "the name is longer than the request: use only as many bytes as recv() returned; "
                 "what stands behind them in the buffer is older"
@@ -234,6 +238,8 @@ def _payload_text(target, text, reply):
         return ANOTHER_VALUE
     if text.startswith(bytes(4) + reply[:-4]) and target.framed and reply:
         return "the length is written in 8 bytes here; it has 4"
+    if text in NOTHING and reply == b"_":
+        return "a key is not there, and the reply has your language's word for that: answer _"
     if text == b"$" and reply == b"_":
         return "a key that is not there is not made by asking, as map[key] does in C++: answer _"
     if text[:1] == b"$" and reply == b"_":
@@ -253,6 +259,11 @@ def _payload_text(target, text, reply):
         cut = other is not None and other != number and (other - number) % (1 << 32) == 0
         if cut or text.startswith(NO_INTEGER):
             return "a number has 64 bits; 32 of them end at 2,147,483,647"
+    if number is not None and abs(number) >= 1 << 53 and text.startswith(NO_INTEGER):
+        return (
+            "2**63 - 1 is the largest number; a double, as JavaScript's Number, is exact only to "
+            "2**53: take integers of 64 bits (BigInt)"
+        )
     if re.fullmatch(rb":-?922337203685477580\d", text) and reply.startswith(b"-ERR"):
         return "2**63 - 1 is the largest number: before you add, look whether there is room for it"
     if reply.startswith(NO_INTEGER) and _number(text) is not None:

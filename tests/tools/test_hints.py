@@ -82,6 +82,10 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$massageessag"), REPLY, None),
     (framed(b"$"), b"_", "made by asking"),
     (framed(b"$function toString()"), b"_", "names of its own"),
+    (framed(b"$undefined"), b"_", "your language's word"),
+    (framed(UNKNOWN[:-1] + b" and more'"), UNKNOWN, "at the first space"),
+    (framed(b"-ERR value is not an integer or out of range"), b":9223372036854775807", "BigInt"),
+    (framed(b"-ERR value is not an integer or out of range"), b":7", None),
     (framed(LONG[:99] + b"\0\0\0GET a" + LONG[:800]), LONG, "Keep a copy"),
     (framed(b"$one two"), b"$one two three", "cut at a space"),
     (b"hello\n" + framed(REPLY), REPLY, "in front of the reply"),
@@ -336,6 +340,13 @@ def test_a_death_at_a_length_that_is_negative_as_a_signed_number():
     assert "as an unsigned number" in endings.for_ending(-6, [], (), 1 << 31)
     assert "as an unsigned number" not in endings.for_ending(-6, [], (), (1 << 31) - 1)
     assert "ignore SIGPIPE" in endings.for_ending(-signal.SIGPIPE, [], (), 1 << 31)
+
+
+def test_what_nobody_caught_is_told_by_its_own_line():
+    node = ["/mine.js:7", "    throw new TypeError('x');", "    ^", "", "TypeError: x", "    at f"]
+    assert endings.uncaught_in(node) == "TypeError: x"
+    assert endings.uncaught_in(["  what(): std::LogicError"]) == "what(): std::LogicError"
+    assert endings.uncaught_in(["nothing of that kind"]) is None
 
 
 def test_a_runtime_that_tells_of_a_map_without_a_lock():
