@@ -41,10 +41,8 @@ def for_ending(status, lines, rows=(), too_large=0):
 
 def uncaught_in(lines):
     """What a program wrote of an error that nobody caught; or None."""
-    for pattern in (
-        TELLS,
-        NAMES,
-    ):  # a line of the program, with `throw` in it, is only the second best
+    # A line of the program itself, with `throw` in it, is only the second best.
+    for pattern in (TELLS, NAMES):
         for number, line in enumerate(lines):
             if pattern.search(line):
                 reason = lines[number + 1 : number + 2] if PANIC.search(line) else []
