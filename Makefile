@@ -107,7 +107,7 @@ check:
 	    'see tests/README.md' >&2; exit 2; fi
 	@python='$(PYTHON)'; "$$python" -c 'from pytest import version_tuple' 2>/dev/null \
 	  || { python='$(VENV_PYTHON)'; $(MAKE) -s --no-print-directory test-packages; } \
-	  && JUDGED_BY_MAKE=1 SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests -q $(if $(ALL),,--first) \
+	  && JUDGED_BY_MAKE=1 SERVER="$$JUDGED" CLIENT="$$JUDGED_CLIENT" "$$python" -m pytest tests -q $(if $(ALL),,--first -rN) \
 	    $${TEST:+-k "$$TEST"} $${DIALECT:+--dialect "$$DIALECT"}
 
 test-broken: test-packages
