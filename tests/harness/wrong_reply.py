@@ -14,6 +14,7 @@ SHOWN_NAME = len(UNKNOWN) + 64  # bytes; of a longer name only 64 are due
 NOTHING = {b"$undefined", b"$null", b"$None", b"$nil", b"$<nil>", b"$NULL", b"$(null)"}
 COMMANDS = {b"PING", b"ECHO", b"SET", b"GET", b"DEL", b"INCR"}
 WHOLE_BUFFER = "more bytes than the reply has: is the whole buffer sent, not what is in it?"
+DECODED = "bytes were replaced by U+FFFD: what came was decoded as text; keep it as bytes"
 NUL_SENT = "the string's terminating NUL was sent along: count without it"
 MOVED_IN_PART = "or has the Buffer moved its data, and not data_begin and data_end with it?"
 ANOTHER_VALUE = (
@@ -115,6 +116,8 @@ def _error_text(target, came, reply):
                 "the name is longer than the request: use only as many bytes as recv() returned; "
                 "what stands behind them in the buffer is older"
             )
+        if text.lower() == reply.lower():
+            return "it is right but for capitals and small letters"
         return "an error is due, but with exactly the expected text; tests/README.md lists them"
     return None
 
@@ -136,6 +139,8 @@ def for_refusal(target, came, reply, announced):
     sent = length.to_bytes(4, target.order)
     if int.from_bytes(sent[::-1], target.order) in announced:
         return "the request's length was read in the other byte order"
+    if b"\xef\xbf\xbd" in sent:
+        return DECODED
     if due:
         return (
             f"this client did not announce {length:,} bytes: was the number mixed up, or is there "
@@ -193,6 +198,8 @@ def _header(target, came, reply):
         return COUNTS_HEADER
     if little == len(reply) - 4 and came[4:].startswith(reply):
         return "a length counts the whole payload: it is 4 too small"
+    if little < len(reply) and came[4:].startswith(reply):
+        return "the payload is right, and its length too small: count bytes, not characters"
     if 0 < little == len(reply) - 4 and reply.startswith(payload):
         return f"the last 4 bytes are missing: {COUNTS_HEADER}"
     if little == len(came) - 4:
@@ -233,7 +240,7 @@ def _payload_text(target, text, reply):
     if text and reply.startswith(text + b" ") and not target.echoes:
         return CUT_AT_A_SPACE
     if b"\xef\xbf\xbd" in text and b"\xef\xbf\xbd" not in reply:
-        return "bytes were replaced by U+FFFD: the payload was decoded as text"
+        return DECODED
     if all(re.fullmatch(rb"\$(value-\d+|one|two)", value) for value in (text, reply)):
         return ANOTHER_VALUE
     if text.startswith(bytes(4) + reply[:-4]) and target.framed and reply:

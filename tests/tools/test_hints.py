@@ -83,6 +83,9 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$"), b"_", "made by asking"),
     (framed(b"$function toString()"), b"_", "names of its own"),
     (framed(b"$undefined"), b"_", "your language's word"),
+    (b"\3\0\0\0" + b"$\xe2\x82x", b"$\xe2\x82x", "not characters"),
+    (b"\3\0\0\0" + b"$\xe2\x82y", b"$\xe2\x82x", None),
+    (framed(b"-ERR unknown command 'FLY'"), b"-ERR unknown command 'Fly'", "but for capitals"),
     (framed(UNKNOWN[:-1] + b" and more'"), UNKNOWN, "at the first space"),
     (framed(b"-ERR value is not an integer or out of range"), b":9223372036854775807", "BigInt"),
     (framed(b"-ERR value is not an integer or out of range"), b":7", None),
@@ -254,6 +257,7 @@ def clients(*replies, asked=True):
         (1157627904, {14, 15}, "b'\\x00\\x00\\x00E' was taken for a header"),  # of 0f 00 00 00 45
         (4294967240, {200}, "signed char"),
         (1048576, {14, 1048576}, "1,048,576 bytes are allowed"),
+        (12435439, {14}, "decoded as text"),  # ef bf bd 00
     ],
 )
 def test_a_refusal_that_is_not_due(length, announced, text):
