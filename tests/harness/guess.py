@@ -51,7 +51,8 @@ def guesses(failure, server, rows, clients):
     if client.inbox and {11, 12} & set(rows) and has_threads(server):
         yield hints.SHARED
     if client.unanswered and waits:
-        yield hints.NOT_ACCEPTED if target.stage >= 3 and proc.not_accepted(server.port) else None
+        if target.stage >= 3 and 16 not in rows and proc.not_accepted(server.port):
+            yield hints.NOT_ACCEPTED
         yield hints.MISDELIVERED if went_to_another(client, clients) else None
         yield hints.PART_IS_READ if not failure.hint and part_is_read(client) else None
     if failure.hint == wrong_reply.OTHER_REPLY and asked_by_another(client, clients):

@@ -249,8 +249,9 @@ BUSY = (
 )
 NEVER_ASLEEP = (
     "the server was busy all the while: poll() returns at once, again and again. An event that "
-    "nobody handles, an entry that leads to another connection, or a time-out of 0? Or is an "
-    "accept(), recv() or send() that can do nothing now (EAGAIN) repeated at once?"
+    "nobody handles (as POLLOUT with nothing to send), an entry that leads to another connection, "
+    "or a time-out of 0? Or is an accept(), recv() or send() that can do nothing now (EAGAIN) "
+    "repeated at once?"
 )
 PART_IS_READ = (
     "the server has read a part of what came, and sleeps: the rest is still to be read (with "
