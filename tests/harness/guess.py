@@ -54,7 +54,11 @@ def guesses(failure, server, rows, clients):
         if target.stage >= 3 and 16 not in rows and proc.not_accepted(server.port):
             yield hints.NOT_ACCEPTED
         yield hints.MISDELIVERED if went_to_another(client, clients) else None
-        yield hints.PART_IS_READ if not failure.hint and part_is_read(client) else None
+        if not failure.hint and part_is_read(client):
+            yield hints.PART_IS_READ
+        # Something has come that would wake an event loop that waits for it.
+        if failure.hint == hints.LEFTOVERS[target.stage] and target.stage >= 3 and not read_all:
+            yield hints.PART_IS_READ
     if failure.hint == wrong_reply.OTHER_REPLY and asked_by_another(client, clients):
         yield hints.SENT_ASTRAY
     if 1 in rows and target.framed and target.order == "little":

@@ -254,8 +254,9 @@ NEVER_ASLEEP = (
     "repeated at once?"
 )
 PART_IS_READ = (
-    "the server has read a part of what came, and sleeps: the rest is still to be read (with "
-    "edge-triggered events, EPOLLET, recv() until EAGAIN), or a reply that is left needs POLLOUT"
+    "the server has read a part of what came, and sleeps: is reading not taken up again once "
+    "replies have left, or is a reply left and poll() not asked for POLLOUT? With edge-triggered "
+    "events (EPOLLET) recv() until EAGAIN"
 )
 MISDELIVERED = "another client got this reply: is it put into the buffer of the client that asked?"
 NOT_ACCEPTED = (
