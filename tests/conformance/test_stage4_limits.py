@@ -407,7 +407,9 @@ def expect_service(target, server, connect, seconds=10):
             connect(server).ask(target.message())
             return
         except Failure as failure:
-            failure.hint = "ask poll() for the listener again, when a client leaves or a second on"
+            failure.hint = (
+                "ask poll() for the listener (or accept()) again when a client leaves, or soon"
+            )
             if time.monotonic() > deadline or not server.alive():
                 raise
             time.sleep(0.1)

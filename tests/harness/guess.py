@@ -51,8 +51,8 @@ def guesses(failure, server, rows, clients):
     if client.inbox and {11, 12} & set(rows) and has_threads(server):
         yield hints.SHARED
     if client.unanswered and waits:
-        if target.stage >= 3 and 16 not in rows and proc.not_accepted(server.port):
-            yield hints.NOT_ACCEPTED
+        if target.stage >= 3 and not failure.hint and 16 not in rows:
+            yield hints.NOT_ACCEPTED if proc.not_accepted(server.port) else None
         yield hints.MISDELIVERED if went_to_another(client, clients) else None
         if not failure.hint and part_is_read(client):
             yield hints.PART_IS_READ
