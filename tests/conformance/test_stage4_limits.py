@@ -408,7 +408,8 @@ def expect_service(target, server, connect, seconds=10):
             return
         except Failure as failure:
             failure.hint = (
-                "ask poll() for the listener (or accept()) again when a client leaves, or soon"
+                "ask poll() for the listener, or call accept(), again when a client leaves or a "
+                "second on"
             )
             if time.monotonic() > deadline or not server.alive():
                 raise
