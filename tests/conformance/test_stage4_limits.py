@@ -282,7 +282,13 @@ def test_idle_timeout_of_zero(target, start, connect):
     client = connect(start(idle_timeout=0))
     client.ask(target.message())
     client.collect(3 * SHORT_IDLE)
-    check(not client.ended, "the server closed it", "no end", "0 means no time-out", client)
+    check(
+        not client.ended,
+        "the server closed the connection of a client that said nothing",
+        "a connection that stays open",
+        "0 means no time-out",
+        client,
+    )
     client.ask(target.message())
 
 
