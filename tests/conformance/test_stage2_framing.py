@@ -6,6 +6,7 @@ import pytest
 from harness import Message, check, commands_only, numbers, row
 
 PIPELINE = 1000
+KERNEL_WAITS = 0.08  # seconds: with a delayed acknowledgement it is half of that
 
 
 def wire_of(target, messages):
@@ -185,7 +186,9 @@ def test_no_reply_waits_for_an_acknowledgement(target, connect, together):
         slow <= len(times) // 2,
         f"{slow} of {len(times)} turns took more than 35 ms",
         "replies that leave at once, not when the client's kernel has acknowledged (40 ms)",
-        "set TCP_NODELAY on accepted sockets, and write header and payload in one call",
+        "the server itself waits, longer than any kernel: no sleep, no timer before a reply"
+        if min(times) > KERNEL_WAITS
+        else "set TCP_NODELAY on accepted sockets, and write header and payload in one call",
         client,
     )
 

@@ -69,8 +69,8 @@ def test_memory_beside_one_that_never_reads(target, start, connect):
         f"memory grew by {mib(small)} when {mib(LESS)} were sent and no reply read, "
         f"and by {mib(large)} more for another {mib(MORE - LESS)}",
         "a bound: the server stops reading from a client that does not read",
-        "while replies wait to be sent, do not ask poll() whether more requests can be read; a "
-        "queue between threads needs a bound, at which the one that reads requests waits",
+        "while replies wait to be sent, read no more requests: do not ask poll() for them; pause() "
+        "where a library reads; bound a queue between threads",
         deaf,
     )
     connect(server).ask(target.message())

@@ -45,8 +45,8 @@ BURSTS, LOOKS = 3, 4
 STEEP = 5.5  # times as dear; one accept() in a turn of poll() makes it 10 times
 
 ANEW = (
-    "each byte that is received or sent starts the time anew; what send() did not take is sent "
-    "when poll() reports POLLOUT"
+    "each byte that is received or sent starts the time anew, and stops a timer set before; what "
+    "send() did not take is sent when poll() reports POLLOUT"
 )
 NO_ERROR = "that recv() or send() finds nothing to do (EAGAIN) is no error"
 

@@ -35,7 +35,8 @@ def for_ending(status, lines, rows=(), too_large=0):
         return f"{ENDINGS[number]}: {lines[-1].strip()}" if lines else ENDINGS[number]
     uncaught = uncaught_in(lines)
     if status > 0 and uncaught and not CONNECTION_LOST.search(uncaught):
-        return f"the server ended, because nobody caught this: {uncaught}"
+        place = " (in Node: on('error'))" if any("'error' event" in line for line in lines) else ""
+        return f"the server ended, because nobody caught this: {uncaught}{place}"
     return ENDINGS.get(number, ENDED)
 
 

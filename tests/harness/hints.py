@@ -16,8 +16,8 @@ NOT_TAKEN = (
     "the listener is ready"
 )
 STILL_OPEN = (
-    "the connection is still open: close() its socket once the refusal is sent; shutdown() alone "
-    "leaves it there"
+    "the connection is still open: close() its socket once the refusal is sent; shutdown() alone, "
+    "or end() in Node, leaves it there"
 )
 OVERTAKEN = (
     "the refusal has overtaken replies that were due before it: put it behind them, and close when "
@@ -44,10 +44,10 @@ EMPTY_IS_NO_END = (
     "and that is not the end: ask only while bytes are missing"
 )
 READ_AND_ASLEEP = (
-    "the server has read it all, and sleeps: does the reply wait in a buffer (flush it), was it "
-    "dropped by a queue that was full, or does a thread wait for a lock, perhaps since an error?"
+    "the server has read it all, and sleeps: does the reply wait in a buffer (flush it), for a "
+    "lock, or behind another client's, or was it dropped by a queue that was full?"
 )
-OR_ASLEEP = "; or does a reply wait to be flushed, or a thread for a lock or a full queue?"
+OR_ASLEEP = "; or does the reply wait to be flushed, or for a lock or another client?"
 
 
 def for_end(target, came, reply, half_closed=False):

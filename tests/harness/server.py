@@ -350,6 +350,8 @@ class _Start:
             hint = "put {port} into the command, or take the port from PORT in the environment"
         elif "annot assign requested address" in self.server.stderr():
             hint = "no interface has this address: 127.0.0.1 is INADDR_LOOPBACK, through htonl()"
+        elif re.search(r"BAD_PORT|NaN", self.server.stderr()):
+            hint = "the port did not arrive: which argument is it (in Node process.argv[2])?"
         elif self.server.port_is_taken():
             hint = "set SO_REUSEADDR on the listening socket before bind()"
         return StartError(came, hint, self.server)

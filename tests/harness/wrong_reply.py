@@ -288,6 +288,8 @@ def _payload_text(target, text, reply):
         return "it does not reply with that text, but sends requests back: DIALECT=echo"
     if len(reply) - len(text) in (1, 2) and reply in (text + b"\n", text + b"\r\n"):
         return "the line end is missing: it is a byte of the payload like any other"
+    if text != reply and text == re.sub(rb" +", b" ", reply):
+        return "spaces are missing: behind the first one all is the message, or the value"
     if text == reply[:1] + reply[1:].lstrip(b" ") and text != reply:
         return "spaces in front are missing: behind one space all is the message, or the value"
     front, unknown, _ = text.partition(b"-ERR unknown command '")

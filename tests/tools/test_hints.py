@@ -83,6 +83,8 @@ WRONG_REPLIES = [  # what came, the payload due, a word of the hint or None
     (framed(b"$"), b"_", "made by asking"),
     (framed(b"$function toString()"), b"_", "names of its own"),
     (framed(b"$undefined"), b"_", "your language's word"),
+    (framed(b"$two words"), b"$two  words", "spaces are missing"),
+    (framed(b"$two worlds"), b"$two  words", None),
     (b"\3\0\0\0" + b"$\xe2\x82x", b"$\xe2\x82x", "not characters"),
     (b"\3\0\0\0" + b"$\xe2\x82y", b"$\xe2\x82x", None),
     (framed(b"-ERR unknown command 'FLY'"), b"-ERR unknown command 'Fly'", "but for capitals"),
