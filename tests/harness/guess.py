@@ -67,7 +67,6 @@ def guesses(failure, server, rows, clients):
             yield hints.big_endian(Client, server)
     yield hints.for_unrefused(client) if not failure.hint else None
     if client.unanswered and read_all and 1 not in rows and proc.workers(server.session) > 1:
-        yield hints.for_place(client, clients)
         # An event loop's rows mean something else to threads.
         others = [number for number in rows if number not in EVENT_LOOP]
         usual = failure.hint or hints.for_row(others, target)
@@ -78,7 +77,7 @@ def guesses(failure, server, rows, clients):
         yield hints.NOTHING_TO_READ
     if client.ended and 7 in rows and last_sent(client).endswith(bytes(4)):
         yield hints.EMPTY_IS_NO_END
-    if client.unanswered or client.ended:
+    if client.ended or client.unanswered and not read_all:
         yield hints.for_place(client, clients)
     if client.unanswered and asleep == "poll" and target.stage >= 3:
         in_pieces = "kept" if is_in_pieces(client, clients) else "unsent"
