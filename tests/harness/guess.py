@@ -79,7 +79,7 @@ def guesses(failure, server, rows, clients):
         yield hints.EMPTY_IS_NO_END
     if client.ended or client.unanswered and not read_all:
         yield hints.for_place(client, clients)
-    if client.unanswered and asleep == "poll" and target.stage >= 3:
+    if client.unanswered and asleep == "poll" and target.stage >= 3 and 16 not in rows:
         in_pieces = "kept" if is_in_pieces(client, clients) else "unsent"
         yield hints.ASLEEP["poll" if not read_all or 5 in rows else in_pieces]
     yield hints.for_written(server.news().splitlines()[-LAST_LINES:])
