@@ -196,8 +196,8 @@ BY_ROW = {
     10: "at the end of the stream first answer what is complete and send all of it, then close",
     11: "never wait for one client: make its socket non-blocking and let poll() say who is ready",
     12: "after poll(), handle everyone that is ready, and accept whenever the listener is",
-    16: "the others wait for the one that does not read: does a write() wait until all is taken, if "
-    "only inside a library, or is a lock kept meanwhile?",
+    16: "the others wait for the one that does not read: does a write() wait until all is taken, "
+    "if only inside a library, or is a lock kept meanwhile?",
 }
 
 
