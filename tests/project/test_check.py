@@ -72,7 +72,7 @@ def test_the_cases_of_a_rule_are_one_block_and_a_line():
     ("asked", "next_one"),
     [
         ({"STAGE": "2", "TEST": "one_request_gets"}, "without TEST=one_request_gets"),
-        ({"STEP": "2.1", "TEST": "", "ONLY": "1"}, "without ONLY=1"),
+        ({"STEP": "2.2", "TEST": "", "ONLY": "1"}, "without ONLY=1"),
         ({"STEP": "2.1", "TEST": ""}, "next: notebooks/02_framing.ipynb, 2.2, then STEP=2.2"),
     ],
 )
