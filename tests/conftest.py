@@ -293,8 +293,9 @@ def order(graded, item):
         return (0,)
     stage = file_stage(item.path)
     gate = item.get_closest_marker("gate") is not None
-    counted = any(cell == "counted" for _, cell in cells_of(item))
-    kind = "counted" if counted else item.path.stem.partition(f"stage{stage}_")[2]
+    kind = item.path.stem.partition(f"stage{stage}_")[2]
+    if kind not in KINDS and any(cell == "counted" for _, cell in cells_of(item)):
+        kind = "counted"
     return (
         1,
         target.stage,

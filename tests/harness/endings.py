@@ -21,8 +21,9 @@ def for_ending(status, lines, rows=(), too_large=0):
             f"{too_large:,} bytes were announced to it: compare a length with the limit before "
             "anything else, and as an unsigned number (as a signed one this is negative)"
         )
-    if any(hints.NO_ROOM_NOW.search(line) for line in lines):
-        return hints.WRITTEN[hints.NO_ROOM_NOW.pattern]
+    found = hints.for_written(lines)
+    if found:
+        return found
     if any("oo many open files" in line for line in lines):
         return "that accept() finds no descriptor is no reason to end: wait a moment, and try again"
     if any("concurrent map" in line for line in lines):
@@ -35,8 +36,10 @@ def for_ending(status, lines, rows=(), too_large=0):
         return f"{ENDINGS[number]}: {lines[-1].strip()}" if lines else ENDINGS[number]
     uncaught = uncaught_in(lines)
     if status > 0 and uncaught and not CONNECTION_LOST.search(uncaught):
-        place = " (in Node: on('error'))" if any("'error' event" in line for line in lines) else ""
-        return f"the server ended, because nobody caught this: {uncaught}{place}"
+        means = next((text for sign, text in MEANS.items() if re.search(sign, uncaught)), "")
+        if any("'error' event" in line for line in lines):
+            means = " (in Node: on('error'))"
+        return f"the server ended, because nobody caught this: {uncaught}{means}"
     return ENDINGS.get(number, ENDED)
 
 
@@ -63,5 +66,14 @@ PANIC = re.compile(r"^thread .* panicked")  # in Rust the next line says why
 GO_ENDS = re.compile(r"^(panic|fatal error): ")  # where the goroutines were comes behind it
 TELLS = re.compile(rf"^[\w.]*(Exception|Error)\b|{PANIC.pattern}|{GO_ENDS.pattern}")
 NAMES = re.compile(r"[\w.](Exception|Error)\b")
+# What some of them mostly come from.
+MEANS = {
+    r"for nil|NoneType|NullPointer": (
+        "; is the end of the stream looked for, where a read returns nothing?"
+    ),
+    r"invalid byte|string invalid|character encodings|Unicode\w+Error": (
+        "; a request is bytes, no text"
+    ),
+}
 CONNECTION_LOST = re.compile(r"[Rr]eset|[Pp]ipe|IOException|EOF|[Aa]borted|[Cc]losed")
 ENDED = "the server ended: a fault, or the end, of one connection must end that connection only"

@@ -211,12 +211,14 @@ def for_row(rows, target):
 
 
 # What a server may have written when a call failed, and what it means.
-NO_ROOM_NOW = re.compile(r"[Rr]esource temporarily unavailable|EAGAIN|EWOULDBLOCK")
 WRITTEN = {
-    NO_ROOM_NOW.pattern: "EAGAIN is no error: nothing has come "
-    "yet, or there is no room yet; keep what is left, and go on when poll() says so",
-    r"Bad file descriptor|EBADF": "a descriptor is used that is closed: whose is it, and who has "
-    "closed it?",
+    r"[Rr]esource temporarily unavailable|EAGAIN|EWOULDBLOCK": (
+        "EAGAIN is no error: nothing has come yet, or there is no room yet; keep what is left, and "
+        "go on when poll() says so"
+    ),
+    r"Bad file descriptor|EBADF|closed stream": (
+        "a descriptor is used that is closed: is it still in a list, or has a newcomer its number?"
+    ),
 }
 
 

@@ -142,8 +142,8 @@ def last_lines(server):
     lines = server.news().splitlines()
     if not lines and not server.alive():
         lines = server.stdout().splitlines()
-    if len(lines) > LAST_LINES:  # where it was, in Java and JavaScript: what it was stands above
-        lines = [line for line in lines if not re.match(r"\s+at ", line)]
+    if len(lines) > LAST_LINES:  # where it was, in Java or Ruby: what it was stands above
+        lines = [line for line in lines if not re.match(r"\s+(at|from) ", line)]
     report = [n for n, line in enumerate(lines) if FRONT_MATTERS.search(line)]
     if report:  # its beginning tells what and where
         lines = lines[report[0] :][:LAST_LINES]

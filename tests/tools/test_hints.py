@@ -355,6 +355,13 @@ def test_what_nobody_caught_is_told_by_its_own_line():
     assert endings.uncaught_in(["nothing of that kind"]) is None
 
 
+def test_what_an_error_that_nobody_caught_mostly_comes_from():
+    ruby = "m.rb:8:in `f': undefined method `unpack1' for nil:NilClass (NoMethodError)"
+    assert "the end of the stream" in endings.for_ending(1, [ruby])
+    assert "bytes, no text" in endings.for_ending(1, ["UnicodeDecodeError: 'utf-8' codec"])
+    assert endings.for_ending(1, ["KeyError: 'x'"]).endswith("KeyError: 'x'")
+
+
 def test_a_runtime_that_tells_of_a_map_without_a_lock():
     assert endings.for_ending(2, ["fatal error: concurrent map writes"]) == hints.LOCK
     assert "index out" in endings.for_ending(2, ["panic: runtime error: index out of range [1]"])
